@@ -1,0 +1,56 @@
+#ifndef TAMER_CORE_DATA_LOADER_H_
+#define TAMER_CORE_DATA_LOADER_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "core/data/dataset.h"
+
+namespace tamer {
+
+struct LoaderOptions {
+  int64_t batch = 10;
+  // Whether each epoch has an order of its own, fixed by seed and epoch.
+  bool shuffle = true;
+  uint64_t seed = 1;
+  // Where to begin: this many batches of this epoch are passed over.
+  int64_t first_epoch = 0;
+  int64_t first_batch = 0;
+  // Whether a thread of the loader's own prepares batches ahead.
+  bool prefetch = true;
+};
+
+// A minibatch. Pointers are valid until the next call of Next(), aligned to 64.
+struct Batch {
+  const float* features = nullptr;  // [size, elements of a sample], scaled
+  const int32_t* labels = nullptr;  // [size], or null
+  int64_t size = 0;                 // the last of an epoch may be smaller
+  int64_t epoch = 0;
+  int64_t index = 0;  // in the epoch
+  bool last_in_epoch = false;
+};
+
+// Endless minibatches of a data set, epoch after epoch, each sample once an
+// epoch. The order depends on seed and epoch alone, not on prefetching or on
+// where it began. Next() allocates nothing and hands over many batches at a time
+// from the preparing thread, so that waking up costs little a batch.
+class Loader {
+ public:
+  Loader(std::shared_ptr<const Dataset> data, FeatureScaling scaling,
+         const LoaderOptions& options);
+  ~Loader();
+
+  const Batch& Next();
+  int64_t batches_per_epoch() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The order of samples in `epoch`: a permutation of [0, n).
+std::vector<int64_t> EpochOrder(int64_t n, uint64_t seed, int64_t epoch);
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_DATA_LOADER_H_

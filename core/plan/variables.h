@@ -1,0 +1,44 @@
+#ifndef TAMER_CORE_PLAN_VARIABLES_H_
+#define TAMER_CORE_PLAN_VARIABLES_H_
+
+#include <map>
+#include <string>
+
+#include "core/base/tensor.h"
+#include "core/graph/graph.h"
+
+namespace tamer {
+
+// The memory of variables (parameters and optimizer state), by name. Every Plan
+// of a network uses the same, so a change made by one is seen by all. Addresses
+// stay for good once a variable is added. Not for use from several threads.
+class Variables {
+ public:
+  // Adds every variable of `graph` that is missing, with its initial value from
+  // the stream (seed, variable's name); those present must have the graph's type
+  // and keep their values.
+  absl::Status AddMissing(const Graph& graph, uint64_t seed);
+
+  // Adds one; its memory is zero.
+  absl::StatusOr<Tensor> Add(const std::string& name, const TensorType& type);
+  // Forgets one. No Plan that uses it may be run any more.
+  void Remove(const std::string& name);
+
+  // The tensor, or null.
+  const Tensor* Find(const std::string& name) const;
+  // All, by name, sorted.
+  const std::map<std::string, Tensor>& all() const { return tensors_; }
+
+ private:
+  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, Buffer> buffers_;
+};
+
+// Fills `tensor` as `initializer` says. Fans are those of a [in, out] matrix;
+// for a higher rank [..., in, out]. `name` is for errors and the random stream.
+absl::Status Initialize(const Initializer& initializer, uint64_t seed,
+                        const std::string& name, const Tensor& tensor);
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_PLAN_VARIABLES_H_

@@ -1,0 +1,40 @@
+#ifndef TAMER_CORE_RUNTIME_SCHEDULER_H_
+#define TAMER_CORE_RUNTIME_SCHEDULER_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "core/plan/plan.h"
+
+namespace tamer {
+
+struct ThreadOptions {
+  // OpenMP threads inside each op; 0: cores / inter_op.
+  int intra_op = 0;
+  // Steps of a plan that run at once. With 1 there is no thread but the caller.
+  int inter_op = 1;
+};
+
+// Runs plans. With inter_op above 1 it keeps that many threads less one (the
+// caller is one), which sleep between runs; a step starts as soon as all it waits
+// for are done. Allocates nothing while running. One Run at a time.
+class Scheduler {
+ public:
+  explicit Scheduler(const ThreadOptions& options);
+  ~Scheduler();
+
+  // Runs all steps of `plan` once. `step` numbers the run for random streams. On
+  // an error no further steps are started; the first error in plan order is
+  // returned, with the node's name. With inter_op above 1 the plan must have
+  // been compiled with parallel_branches.
+  absl::Status Run(Plan& plan, uint64_t step);
+
+ private:
+  class Workers;
+  int intra_op_;
+  std::unique_ptr<Workers> workers_;
+};
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_RUNTIME_SCHEDULER_H_
