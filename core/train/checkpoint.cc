@@ -1,0 +1,146 @@
+#include "core/train/checkpoint.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "core/base/version.h"
+#include "core/graph/text.h"
+#include "core/train/files.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+
+namespace tamer {
+namespace {
+
+constexpr char kManifest[] = "manifest.pb";
+constexpr char kTensors[] = "tensors.safetensors";
+constexpr char kRolling[] = "rolling-";
+
+// A manifest ends in the CRC-32 of what stands before, four bytes: a flipped bit
+// is then seen even where it would still parse.
+std::string EncodeManifest(const ManifestDef& manifest) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    manifest.SerializeToCodedStream(&coded);
+  }
+  const uint32_t crc = Crc32(0, bytes);
+  bytes.append(reinterpret_cast<const char*>(&crc), sizeof(crc));
+  return bytes;
+}
+
+absl::Status DecodeManifest(const std::string& bytes, ManifestDef* manifest) {
+  uint32_t crc = 0;
+  if (bytes.size() < sizeof(crc)) return Invalid("cut short");
+  const absl::string_view body(bytes.data(), bytes.size() - sizeof(crc));
+  bytes.copy(reinterpret_cast<char*>(&crc), sizeof(crc), body.size());
+  if (Crc32(0, body) != crc) {
+    return Invalid("its checksum is wrong: damaged, or not a manifest");
+  }
+  if (!manifest->ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+    return Invalid("not a manifest");
+  }
+  if (manifest->format_version() > kCheckpointFormatVersion) {
+    return Invalid("format_version ", manifest->format_version(),
+                   " is newer than this binary's ", kCheckpointFormatVersion,
+                   "; use the Tamer that wrote it, version ",
+                   manifest->tamer_version(), ", or a newer one");
+  }
+  return absl::OkStatus();
+}
+
+struct Rolling {
+  int64_t number;
+  std::string path;
+};
+
+// Newest first.
+std::vector<Rolling> ListRolling(const std::string& run) {
+  std::vector<Rolling> found;
+  for (const std::string& name : ListFolder(run)) {
+    int64_t number = 0;
+    if (absl::StartsWith(name, kRolling) &&
+        absl::SimpleAtoi(name.substr(sizeof(kRolling) - 1), &number)) {
+      found.insert(found.begin(), {number, JoinPath(run, name)});
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+absl::Status SaveCheckpoint(const std::string& path, ManifestDef manifest,
+                            const std::map<std::string, Tensor>& tensors) {
+  if (Exists(path)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(path, " exists; a finished product is never overwritten"));
+  }
+  const std::string temporary = path + ".tmp";
+  RemoveFolder(temporary);
+  TAMER_RETURN_IF_ERROR(MakeFolder(temporary));
+  auto write = [&]() -> absl::Status {
+    TAMER_ASSIGN_OR_RETURN(
+        const TensorFileSummary summary,
+        WriteTensors(JoinPath(temporary, kTensors), tensors));
+    manifest.set_format_version(kCheckpointFormatVersion);
+    manifest.set_tamer_version(kVersion);
+    manifest.set_tensors_bytes(summary.bytes);
+    manifest.set_tensors_crc32(summary.crc32);
+    TAMER_RETURN_IF_ERROR(WriteSynced(JoinPath(temporary, kManifest),
+                                      {EncodeManifest(manifest)}));
+    return RenameSynced(temporary, path);
+  };
+  const absl::Status status = write();
+  if (!status.ok()) RemoveFolder(temporary);
+  return status;
+}
+
+absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path) {
+  Checkpoint checkpoint;
+  const std::string manifest_path = JoinPath(path, kManifest);
+  TAMER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(manifest_path));
+  TAMER_RETURN_IF_ERROR(
+      Annotate(DecodeManifest(bytes, &checkpoint.manifest), manifest_path));
+  TAMER_ASSIGN_OR_RETURN(checkpoint.file,
+                         ReadTensors(JoinPath(path, kTensors)));
+  if (checkpoint.file.crc32 != checkpoint.manifest.tensors_crc32() ||
+      checkpoint.file.bytes != checkpoint.manifest.tensors_bytes()) {
+    return Invalid(JoinPath(path, kTensors),
+                   ": its checksum is not the manifest's: the file is damaged");
+  }
+  return checkpoint;
+}
+
+absl::Status SaveRolling(const std::string& run, const ManifestDef& manifest,
+                         const std::map<std::string, Tensor>& tensors) {
+  const std::vector<Rolling> before = ListRolling(run);
+  const int64_t number = before.empty() ? 1 : before[0].number + 1;
+  TAMER_RETURN_IF_ERROR(SaveCheckpoint(
+      JoinPath(run, absl::StrFormat("%s%09d", kRolling, number)), manifest,
+      tensors));
+  for (size_t i = 1; i < before.size(); ++i) RemoveFolder(before[i].path);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Checkpoint> LoadRolling(const std::string& run,
+                                       std::string* complaint) {
+  for (const Rolling& rolling : ListRolling(run)) {
+    auto checkpoint = LoadCheckpoint(rolling.path);
+    if (checkpoint.ok()) return checkpoint;
+    absl::StrAppend(complaint, checkpoint.status().message(), "\n");
+  }
+  return absl::NotFoundError(absl::StrCat(run, ": no sound rolling checkpoint"));
+}
+
+void RemoveRolling(const std::string& run) {
+  for (const Rolling& rolling : ListRolling(run)) RemoveFolder(rolling.path);
+}
+
+}  // namespace tamer
