@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -122,6 +123,21 @@ void RemoveFolder(const std::string& path) {
     unlink(JoinPath(path, name).c_str());
   }
   rmdir(path.c_str());
+}
+
+absl::StatusOr<FolderLock> FolderLock::Take(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return SystemError(folder, "open the folder");
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    close(fd);
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder, " is in use by another process"));
+  }
+  return FolderLock(fd);
+}
+
+FolderLock::~FolderLock() {
+  if (fd_ >= 0) close(fd_);  // gives the lock up too
 }
 
 uint32_t Crc32(uint32_t crc, absl::string_view data) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -37,6 +38,22 @@ absl::Status RenameSynced(const std::string& from, const std::string& to);
 
 // Removes a folder of plain files, if it is there.
 void RemoveFolder(const std::string& path);
+
+// Holds a folder for this process: a second one is refused until it is gone.
+class FolderLock {
+ public:
+  static absl::StatusOr<FolderLock> Take(const std::string& folder);
+  FolderLock(FolderLock&& other) : fd_(other.fd_) { other.fd_ = -1; }
+  FolderLock& operator=(FolderLock&& other) {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FolderLock();
+
+ private:
+  explicit FolderLock(int fd) : fd_(fd) {}
+  int fd_ = -1;
+};
 
 // CRC-32 as zlib's, of `data`, continuing `crc`.
 uint32_t Crc32(uint32_t crc, absl::string_view data);

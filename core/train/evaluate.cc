@@ -1,0 +1,118 @@
+#include "core/train/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+
+#include "core/graph/text.h"
+#include "core/passes/passes.h"
+#include "core/train/executor.h"
+
+namespace tamer {
+namespace {
+
+// Large enough to be fast, small enough for the caches.
+constexpr int64_t kBatch = 200;
+
+// A borrowed data set as the shared one that a Loader wants.
+std::shared_ptr<const Dataset> Borrow(const Dataset& data) {
+  return std::shared_ptr<const Dataset>(&data, [](const Dataset*) {});
+}
+
+LoaderOptions InOrder() {
+  LoaderOptions options;
+  options.batch = kBatch;
+  options.shuffle = false;
+  options.prefetch = false;
+  return options;
+}
+
+void CountPredictions(const Tensor& logits, const Batch& batch,
+                      std::vector<std::vector<int64_t>>* confusion) {
+  const int64_t classes = logits.shape.back();
+  if (confusion->empty()) {
+    confusion->assign(classes, std::vector<int64_t>(classes, 0));
+  }
+  for (int64_t i = 0; i < batch.size; ++i) {
+    const float* row = logits.floats() + i * classes;
+    const int64_t predicted = std::max_element(row, row + classes) - row;
+    ++(*confusion)[batch.labels[i]][predicted];
+  }
+}
+
+}  // namespace
+
+MetricValues Evaluation::Values(const std::string& prefix) const {
+  MetricValues values = {{prefix + "loss", loss}};
+  if (!metric.empty()) values.emplace_back(prefix + metric, metric_value);
+  return values;
+}
+
+absl::StatusOr<Evaluation> EvaluateOn(const Graph& network,
+                                      const FinetuneDef& finetune,
+                                      const Dataset& data,
+                                      const FeatureScaling& scaling,
+                                      Variables* variables,
+                                      Scheduler* scheduler) {
+  const auto begin = std::chrono::steady_clock::now();
+  TAMER_ASSIGN_OR_RETURN(const Graph graph, Evaluate(network, finetune));
+  TAMER_ASSIGN_OR_RETURN(
+      auto executor, Executor::Make(graph, data, kBatch, /*seed=*/0,
+                                    /*parallel_branches=*/false, variables,
+                                    scheduler));
+  const int loss = executor->FindOutput("loss");
+  const int accuracy = executor->FindOutput("accuracy");
+  const std::string logits_name = finetune.has_output()
+                                      ? finetune.output()
+                                      : graph.value(graph.outputs()[0]).name;
+  const int logits = executor->FindOutput(logits_name);
+  Loader loader(Borrow(data), scaling, InOrder());
+  Evaluation result;
+  double loss_sum = 0, accuracy_sum = 0;
+  for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+    const Batch& batch = loader.Next();
+    TAMER_RETURN_IF_ERROR(executor->Run(batch, i));
+    loss_sum += double{executor->Output(loss).floats()[0]} * batch.size;
+    if (accuracy >= 0) {
+      accuracy_sum += double{executor->Output(accuracy).floats()[0]} * batch.size;
+      if (logits >= 0) {
+        CountPredictions(executor->Output(logits), batch, &result.confusion);
+      }
+    }
+    result.samples += batch.size;
+  }
+  result.loss = loss_sum / result.samples;
+  if (accuracy >= 0) {
+    result.metric = "accuracy";
+    result.metric_value = accuracy_sum / result.samples;
+  } else if (finetune.loss().type_url() == "op/MeanSquaredError") {
+    result.metric = "rmse";
+    result.metric_value = std::sqrt(result.loss);
+  }
+  result.seconds = std::chrono::duration<double>(
+                       std::chrono::steady_clock::now() - begin)
+                       .count();
+  return result;
+}
+
+absl::Status ForEachOutput(
+    const Graph& graph, const std::string& output, const Dataset& data,
+    const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler,
+    const std::function<void(const Tensor&, const Batch&)>& take) {
+  TAMER_ASSIGN_OR_RETURN(
+      auto executor, Executor::Make(graph, data, kBatch, /*seed=*/0,
+                                    /*parallel_branches=*/false, variables,
+                                    scheduler));
+  const int index = executor->FindOutput(output);
+  if (index < 0) return Invalid("the network has no output \"", output, "\"");
+  Loader loader(Borrow(data), scaling, InOrder());
+  for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+    const Batch& batch = loader.Next();
+    TAMER_RETURN_IF_ERROR(executor->Run(batch, i));
+    take(executor->Output(index), batch);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tamer

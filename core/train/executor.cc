@@ -1,0 +1,129 @@
+#include "core/train/executor.h"
+
+#include <algorithm>
+
+namespace tamer {
+namespace {
+
+// The name of the input that takes the features: the one that no pass added.
+absl::StatusOr<std::string> FeatureInput(const Graph& graph) {
+  std::string found;
+  for (ValueId id : graph.inputs()) {
+    const std::string& name = graph.value(id).name;
+    if (name == "labels" || name == "targets" || name == "learning_rate" ||
+        name == "momentum") {
+      continue;
+    }
+    if (!found.empty()) {
+      return Invalid("the network has the inputs \"", found, "\" and \"", name,
+                     "\"; a recipe feeds one");
+    }
+    found = name;
+  }
+  if (found.empty()) return Invalid("the network has no input");
+  return found;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
+    const Graph& graph, const Dataset& data, int64_t batch, uint64_t seed,
+    bool parallel_branches, Variables* variables, Scheduler* scheduler) {
+  auto executor = std::unique_ptr<Executor>(new Executor);
+  executor->scheduler_ = scheduler;
+  for (ValueId id : graph.outputs()) {
+    executor->output_names_.push_back(graph.value(id).name);
+  }
+  PlanOptions options;
+  options.seed = seed;
+  options.parallel_branches = parallel_branches;
+  const int64_t full = std::min(batch, data.size);
+  for (int64_t size : {full, data.size % full}) {
+    if (size == 0) continue;
+    options.batch = size;
+    TAMER_RETURN_IF_ERROR(executor->AddPlan(graph, options, data, variables));
+  }
+  executor->current_ = &executor->plans_[0];
+  return executor;
+}
+
+absl::Status Executor::AddPlan(const Graph& graph, const PlanOptions& options,
+                               const Dataset& data, Variables* variables) {
+  Sized sized;
+  TAMER_ASSIGN_OR_RETURN(const std::string features, FeatureInput(graph));
+  TAMER_ASSIGN_OR_RETURN(sized.plan, Plan::Compile(graph, options, variables));
+  Plan& plan = *sized.plan;
+  sized.features = plan.FindInput(features);
+  const TensorType& type = graph.value(graph.FindValue(features)).type;
+  if (type.dtype != DType::kFloat ||
+      -type.shape.elements() != data.sample_elements()) {
+    return Invalid("the network's input \"", features, "\" is ",
+                   type.ToString(), ", but the samples of ", data.source,
+                   " are ", data.sample_shape.ToString(), " (",
+                   data.sample_elements(), " numbers)");
+  }
+  sized.labels = plan.FindInput("labels");
+  sized.targets = plan.FindInput("targets");
+  if ((sized.labels >= 0 || sized.targets >= 0) && data.labels.empty()) {
+    return Invalid("the loss needs labels, and ", data.source, " has none");
+  }
+  if (sized.targets >= 0) {
+    const TensorType& targets = plan.input_type(sized.targets);
+    sized.target_width = targets.shape.elements() / options.batch;
+    if (targets_.data() == nullptr) {
+      targets_ = Buffer(targets.shape.elements() * SizeOf(DType::kFloat));
+    }
+    plan.BindInput(sized.targets, targets_.data());
+  }
+  const int rate = plan.FindInput("learning_rate");
+  if (rate >= 0) plan.BindInput(rate, &learning_rate_);
+  const int momentum = plan.FindInput("momentum");
+  if (momentum >= 0) plan.BindInput(momentum, &momentum_);
+  for (const std::string& name : output_names_) {
+    sized.outputs.push_back(plan.FindOutput(name));
+  }
+  plans_.push_back(std::move(sized));
+  return absl::OkStatus();
+}
+
+int Executor::FindOutput(const std::string& name) const {
+  const auto it = std::find(output_names_.begin(), output_names_.end(), name);
+  return it == output_names_.end()
+             ? -1
+             : static_cast<int>(it - output_names_.begin());
+}
+
+absl::Status Executor::FillTargets(const Batch& batch, int64_t width) {
+  float* targets = static_cast<float*>(targets_.data());
+  for (int64_t i = 0; i < batch.size; ++i) {
+    const int32_t label = batch.labels[i];
+    if (width == 1) {
+      targets[i] = static_cast<float>(label);
+    } else {
+      float* row = targets + i * width;
+      if (label >= width) {
+        return Invalid("label ", label, " is out of range for ", width,
+                       " outputs");
+      }
+      std::fill(row, row + width, 0.0f);
+      row[label] = 1;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Executor::Run(const Batch& batch, uint64_t step) {
+  current_ = &plans_[0];
+  for (Sized& sized : plans_) {
+    if (sized.plan->batch() == batch.size) current_ = &sized;
+  }
+  Plan& plan = *current_->plan;
+  if (current_->features >= 0) plan.BindInput(current_->features, batch.features);
+  if (current_->labels >= 0) plan.BindInput(current_->labels, batch.labels);
+  if (current_->targets >= 0) {
+    TAMER_RETURN_IF_ERROR(FillTargets(batch, current_->target_width));
+  }
+  return scheduler_->Run(plan, step);
+}
+
+}  // namespace tamer

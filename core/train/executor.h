@@ -1,0 +1,64 @@
+#ifndef TAMER_CORE_TRAIN_EXECUTOR_H_
+#define TAMER_CORE_TRAIN_EXECUTOR_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/data/loader.h"
+#include "core/plan/plan.h"
+#include "core/runtime/scheduler.h"
+
+namespace tamer {
+
+// Runs one graph on the minibatches of a data set: a Plan for the full batch
+// size and another for the last, smaller one, over the same variables.
+//
+// The graph's inputs are fed by name: "labels" and "targets" from the batch's
+// labels (targets are the labels as floats, or one-hot if wider than one),
+// "learning_rate" and "momentum" from the setters, and the one input left from
+// the batch's features, whose number must agree.
+class Executor {
+ public:
+  // `data` tells the sizes. `scheduler` and `variables` must outlive
+  // the executor; variables that are missing get their initial values by `seed`.
+  static absl::StatusOr<std::unique_ptr<Executor>> Make(
+      const Graph& graph, const Dataset& data, int64_t batch, uint64_t seed,
+      bool parallel_branches, Variables* variables, Scheduler* scheduler);
+
+  void set_learning_rate(float rate) { learning_rate_ = rate; }
+  void set_momentum(float momentum) { momentum_ = momentum; }
+
+  // Runs the plan for batch.size. Allocates nothing.
+  absl::Status Run(const Batch& batch, uint64_t step);
+
+  // A graph output's index for Output(), or -1.
+  int FindOutput(const std::string& name) const;
+  // The tensor as the last Run left it.
+  const Tensor& Output(int index) const { return current_->outputs[index]; }
+
+ private:
+  struct Sized {
+    std::unique_ptr<Plan> plan;
+    int features = -1, labels = -1, targets = -1;
+    int64_t target_width = 1;
+    std::vector<Tensor> outputs;
+  };
+
+  Executor() = default;
+  absl::Status AddPlan(const Graph& graph, const PlanOptions& options,
+                       const Dataset& data, Variables* variables);
+  absl::Status FillTargets(const Batch& batch, int64_t width);
+
+  Scheduler* scheduler_ = nullptr;
+  std::vector<std::string> output_names_;
+  std::vector<Sized> plans_;
+  Sized* current_ = nullptr;
+  Buffer targets_;
+  float learning_rate_ = 0;
+  float momentum_ = 0;
+};
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_TRAIN_EXECUTOR_H_

@@ -1,0 +1,283 @@
+#include "core/train/phase.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "core/base/random.h"
+#include "core/train/executor.h"
+#include "core/train/schedule.h"
+
+namespace tamer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Copies of the best epoch's parameters are variables too, so that a rolling
+// checkpoint holds them.
+constexpr char kBest[] = "best/";
+
+double Seconds(Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+class PhaseRun {
+ public:
+  PhaseRun(const Phase& phase, Variables* variables, Scheduler* scheduler,
+           MetricsLog* log, Observer* observer, ProgressDef* progress)
+      : phase_(phase),
+        variables_(variables),
+        scheduler_(scheduler),
+        log_(log),
+        observer_(observer),
+        progress_(*progress) {}
+
+  absl::StatusOr<bool> Run();
+
+ private:
+  absl::Status Prepare();
+  absl::Status Step(const Batch& batch);
+  absl::Status EndEpoch();
+  absl::StatusOr<bool> StopEarly(const MetricValues& metrics);
+  absl::Status Save();
+  MetricValues Means() const;
+  PhaseReport Report(int64_t epoch) const;
+  std::string Where() const;
+  void KeepBest();
+  void TakeBest();
+
+  const Phase& phase_;
+  Variables* variables_;
+  Scheduler* scheduler_;
+  MetricsLog* log_;
+  Observer* observer_;
+  ProgressDef& progress_;
+
+  std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Loader> loader_;
+  std::vector<std::string> names_;  // of the graph's scalar outputs
+  std::vector<int> outputs_;
+  std::vector<double> sums_;
+  int64_t steps_per_epoch_ = 0;
+  double learning_rate_ = 0;
+  bool stopped_early_ = false;
+  // For speeds: since when, and how many samples were done since.
+  Clock::time_point began_, last_report_, last_save_;
+  int64_t samples_here_ = 0;
+};
+
+std::string PhaseRun::Where() const {
+  return phase_.layer.empty()
+             ? absl::StrCat("stage \"", phase_.stage, "\"")
+             : absl::StrCat("stage \"", phase_.stage, "\", layer \"",
+                            phase_.layer, "\"");
+}
+
+absl::Status PhaseRun::Prepare() {
+  const std::string stream = absl::StrCat(phase_.stage, "/", phase_.layer);
+  const uint64_t seed = StreamKey(phase_.seed, stream);
+  TAMER_ASSIGN_OR_RETURN(
+      executor_,
+      Executor::Make(*phase_.graph, *phase_.data, phase_.batch, seed,
+                     phase_.parallel_branches, variables_, scheduler_));
+  for (ValueId id : phase_.graph->outputs()) {
+    const Value& value = phase_.graph->value(id);
+    if (value.type.shape.rank() != 0) continue;
+    names_.push_back(value.name);
+    outputs_.push_back(executor_->FindOutput(value.name));
+  }
+  sums_.assign(names_.size(), 0.0);
+  for (int i = 0; i < progress_.sum_size() && i < sums_.size(); ++i) {
+    sums_[i] = progress_.sum(i).value();
+  }
+  LoaderOptions options;
+  options.batch = phase_.batch;
+  options.seed = seed;
+  options.first_epoch = progress_.epoch();
+  options.first_batch = progress_.step_in_epoch();
+  loader_ = std::make_unique<Loader>(phase_.data, phase_.scaling, options);
+  steps_per_epoch_ = loader_->batches_per_epoch();
+  stopped_early_ = phase_.early_stopping != nullptr && progress_.has_best() &&
+                   progress_.epoch() - progress_.best_epoch() >=
+                       phase_.early_stopping->patience();
+  began_ = last_report_ = last_save_ = Clock::now();
+  return absl::OkStatus();
+}
+
+MetricValues PhaseRun::Means() const {
+  MetricValues means;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    means.emplace_back(names_[i], sums_[i] / progress_.samples());
+  }
+  return means;
+}
+
+PhaseReport PhaseRun::Report(int64_t epoch) const {
+  PhaseReport report;
+  report.stage = phase_.stage;
+  report.layer = phase_.layer;
+  report.epoch = epoch;
+  report.epochs = phase_.epochs;
+  report.step_in_epoch = progress_.step_in_epoch();
+  report.steps_per_epoch = steps_per_epoch_;
+  report.learning_rate = learning_rate_;
+  report.metrics = Means();
+  const double seconds = Seconds(Clock::now() - began_);
+  if (seconds > 0 && samples_here_ > 0) {
+    report.samples_per_second = samples_here_ / seconds;
+    const double done = static_cast<double>(progress_.step());
+    const double all = static_cast<double>(phase_.epochs * steps_per_epoch_);
+    report.seconds_left =
+        (all - done) / steps_per_epoch_ * phase_.data->size /
+        report.samples_per_second;
+  }
+  return report;
+}
+
+absl::Status PhaseRun::Save() {
+  progress_.clear_sum();
+  for (size_t i = 0; i < names_.size(); ++i) {
+    MetricDef* sum = progress_.add_sum();
+    sum->set_name(names_[i]);
+    sum->set_value(sums_[i]);
+  }
+  progress_.set_metrics_bytes(log_->bytes());
+  last_save_ = Clock::now();
+  return phase_.save(progress_);
+}
+
+absl::Status PhaseRun::Step(const Batch& batch) {
+  const double t = static_cast<double>(progress_.step()) / steps_per_epoch_;
+  learning_rate_ = LearningRateAt(phase_.solver, t,
+                                  static_cast<double>(phase_.epochs));
+  executor_->set_learning_rate(static_cast<float>(learning_rate_));
+  executor_->set_momentum(static_cast<float>(MomentumAt(phase_.solver, t)));
+  absl::Status status = executor_->Run(batch, progress_.step());
+  if (!status.ok()) return Annotate(status, Where());
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const float value = executor_->Output(outputs_[i]).floats()[0];
+    if (!std::isfinite(value)) {
+      return absl::OutOfRangeError(absl::StrCat(
+          Where(), ": ", names_[i], " became ", value, " in epoch ",
+          batch.epoch + 1, ", step ", batch.index + 1, ", at learning rate ",
+          learning_rate_,
+          "; lower the learning rate, or check the data for NaN"));
+    }
+    sums_[i] += double{value} * batch.size;
+  }
+  progress_.set_samples(progress_.samples() + batch.size);
+  progress_.set_step(progress_.step() + 1);
+  progress_.set_step_in_epoch(progress_.step_in_epoch() + 1);
+  samples_here_ += batch.size;
+  return absl::OkStatus();
+}
+
+void PhaseRun::KeepBest() {
+  std::vector<std::pair<std::string, Tensor>> all(variables_->all().begin(),
+                                                  variables_->all().end());
+  for (const auto& entry : all) {
+    if (absl::StartsWith(entry.first, kBest)) continue;
+    const std::string name = kBest + entry.first;
+    const Tensor* best = variables_->Find(name);
+    Tensor copy = best != nullptr ? *best : Tensor();
+    if (best == nullptr) {
+      copy = *variables_->Add(name, {entry.second.dtype, entry.second.shape});
+    }
+    std::memcpy(copy.data, entry.second.data, entry.second.bytes());
+  }
+}
+
+void PhaseRun::TakeBest() {
+  std::vector<std::string> kept;
+  for (const auto& entry : variables_->all()) {
+    if (!absl::StartsWith(entry.first, kBest)) continue;
+    const Tensor* own = variables_->Find(entry.first.substr(strlen(kBest)));
+    std::memcpy(own->data, entry.second.data, own->bytes());
+    kept.push_back(entry.first);
+  }
+  for (const std::string& name : kept) variables_->Remove(name);
+}
+
+absl::StatusOr<bool> PhaseRun::StopEarly(const MetricValues& metrics) {
+  const EarlyStoppingDef& rule = *phase_.early_stopping;
+  const std::string name = "validation_" + rule.metric();
+  double value = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& metric : metrics) {
+    if (metric.first == name) value = metric.second;
+  }
+  if (std::isnan(value)) {
+    return Invalid(Where(), ": early_stopping watches \"", rule.metric(),
+                   "\", which this loss doesn't have");
+  }
+  // Kept so that less is always better.
+  if (rule.metric() == "accuracy") value = -value;
+  if (!progress_.has_best() || value < progress_.best() - rule.min_delta()) {
+    progress_.set_best(value);
+    progress_.set_best_epoch(progress_.epoch());
+    KeepBest();
+  }
+  return progress_.epoch() - progress_.best_epoch() >= rule.patience();
+}
+
+absl::Status PhaseRun::EndEpoch() {
+  progress_.set_epoch(progress_.epoch() + 1);
+  PhaseReport report = Report(progress_.epoch());
+  if (phase_.validate) {
+    TAMER_ASSIGN_OR_RETURN(const MetricValues values, phase_.validate());
+    report.metrics.insert(report.metrics.end(), values.begin(), values.end());
+  }
+  nlohmann::ordered_json line;
+  line["stage"] = phase_.stage;
+  if (!phase_.layer.empty()) line["layer"] = phase_.layer;
+  line["epoch"] = progress_.epoch();
+  line["step"] = progress_.step();
+  line["learning_rate"] = learning_rate_;
+  for (const auto& metric : report.metrics) line[metric.first] = metric.second;
+  line["samples_per_second"] = std::round(report.samples_per_second);
+  TAMER_RETURN_IF_ERROR(log_->Append(line.dump()));
+  observer_->EpochEnds(report);
+  if (phase_.early_stopping != nullptr) {
+    TAMER_ASSIGN_OR_RETURN(stopped_early_, StopEarly(report.metrics));
+  }
+  progress_.set_step_in_epoch(0);
+  progress_.set_samples(0);
+  sums_.assign(sums_.size(), 0.0);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> PhaseRun::Run() {
+  TAMER_RETURN_IF_ERROR(Prepare());
+  while (progress_.epoch() < phase_.epochs && !stopped_early_) {
+    const Batch& batch = loader_->Next();
+    TAMER_RETURN_IF_ERROR(Step(batch));
+    if (batch.last_in_epoch) TAMER_RETURN_IF_ERROR(EndEpoch());
+    if (observer_->StopAsked()) {
+      TAMER_RETURN_IF_ERROR(Save());
+      return false;
+    }
+    const auto now = Clock::now();
+    if (Seconds(now - last_report_) > 0.1 && progress_.samples() > 0) {
+      last_report_ = now;
+      observer_->Progress(Report(progress_.epoch() + 1));
+    }
+    if (Seconds(now - last_save_) > phase_.checkpoint_every_seconds) {
+      TAMER_RETURN_IF_ERROR(Save());
+    }
+  }
+  if (phase_.early_stopping != nullptr) TakeBest();
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<bool> RunPhase(const Phase& phase, Variables* variables,
+                              Scheduler* scheduler, MetricsLog* log,
+                              Observer* observer, ProgressDef* progress) {
+  return PhaseRun(phase, variables, scheduler, log, observer, progress).Run();
+}
+
+}  // namespace tamer

@@ -1,0 +1,51 @@
+#ifndef TAMER_CORE_TRAIN_PHASE_H_
+#define TAMER_CORE_TRAIN_PHASE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/data/loader.h"
+#include "core/runtime/scheduler.h"
+#include "core/train/metrics_log.h"
+#include "core/train/observer.h"
+#include "core/plan/variables.h"
+#include "proto/checkpoint.pb.h"
+
+namespace tamer {
+
+// One graph trained for a number of epochs: a fine-tuning stage, or one layer of
+// a pretraining stage.
+struct Phase {
+  std::string stage;
+  std::string layer;  // "" when fine-tuning
+  // What a pass made; its scalar outputs are averaged over each epoch.
+  const Graph* graph = nullptr;
+  std::shared_ptr<const Dataset> data;
+  FeatureScaling scaling;
+  SolverDef solver;
+  int64_t epochs = 0;
+  int64_t batch = 10;
+  uint64_t seed = 1;
+  bool parallel_branches = false;
+  float checkpoint_every_seconds = 60;
+
+  // Metrics to add at the end of an epoch (of validation data); may be null.
+  std::function<absl::StatusOr<MetricValues>()> validate;
+  // With early stopping, the name of the validation metric to watch.
+  const EarlyStoppingDef* early_stopping = nullptr;
+  // Writes a rolling checkpoint.
+  std::function<absl::Status(const ProgressDef&)> save;
+};
+
+// Runs the phase from `progress` on (a fresh one begins at the first step) and
+// keeps `progress` up to date. Returns false if the observer asked to stop; then
+// everything is saved. At the end the variables hold the product: the last
+// epoch's values, or with early stopping the best one's.
+absl::StatusOr<bool> RunPhase(const Phase& phase, Variables* variables,
+                              Scheduler* scheduler, MetricsLog* log,
+                              Observer* observer, ProgressDef* progress);
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_TRAIN_PHASE_H_

@@ -1,0 +1,250 @@
+#include "core/train/recipe.h"
+
+#include <cmath>
+#include <set>
+
+#include "absl/strings/str_join.h"
+#include "core/base/suggest.h"
+#include "core/graph/text.h"
+#include "core/passes/solver.h"
+#include "core/train/files.h"
+#include "core/train/override.h"
+#include "core/train/schedule.h"
+
+namespace tamer {
+namespace {
+
+// Collects faults, so that all of a file are told at once.
+class Faults {
+ public:
+  explicit Faults(std::string file) : file_(std::move(file)) {}
+
+  template <typename... Pieces>
+  void Add(const Pieces&... pieces) {
+    lines_.push_back(absl::StrCat(file_, ": ", pieces...));
+  }
+  void Add(const std::string& where, const absl::Status& status) {
+    if (!status.ok()) Add(where, status.message());
+  }
+  absl::Status status() const {
+    if (lines_.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrJoin(lines_, "\n"));
+  }
+
+ private:
+  std::string file_;
+  std::vector<std::string> lines_;
+};
+
+constexpr int kMostEpochs = 1'000'000;
+constexpr int kLargestBatch = 1 << 20;
+
+void CheckSolverOf(const std::string& where, const SolverDef& solver,
+                   Faults* faults) {
+  faults->Add(where, CheckSolver(solver));
+  faults->Add(where, CheckSchedule(solver));
+}
+
+void CheckEpochs(const std::string& where, int epochs, Faults* faults) {
+  if (epochs < 1 || epochs > kMostEpochs) {
+    faults->Add(where, "epochs is ", epochs, "; it must be 1 to ", kMostEpochs);
+  }
+}
+
+void CheckPretrain(const std::string& where, const StageDef& stage,
+                   Faults* faults) {
+  const PretrainDef& pretrain = stage.pretrain();
+  CheckEpochs(where, pretrain.epochs(), faults);
+  if (pretrain.layer().empty()) {
+    faults->Add(where, "pretrain names no layer; add layer { node: \"h1\" ",
+                "rbm {} }");
+  }
+  bool all_have_solvers = true;
+  for (const PretrainLayer& layer : pretrain.layer()) {
+    const std::string at = absl::StrCat(where, "layer \"", layer.node(), "\": ");
+    if (layer.node().empty()) faults->Add(at, "no node is named");
+    if (!layer.has_rbm()) faults->Add(at, "no method is given; add rbm {}");
+    if (layer.has_epochs()) CheckEpochs(at, layer.epochs(), faults);
+    if (layer.has_solver()) CheckSolverOf(at, layer.solver(), faults);
+    all_have_solvers = all_have_solvers && layer.has_solver();
+  }
+  if (stage.has_solver() || !all_have_solvers) {
+    CheckSolverOf(where, stage.solver(), faults);
+  }
+}
+
+void CheckFinetune(const std::string& where, const StageDef& stage,
+                   const DataDef& data, Faults* faults) {
+  const FinetuneDef& finetune = stage.finetune();
+  CheckEpochs(where, finetune.epochs(), faults);
+  CheckSolverOf(where, stage.solver(), faults);
+  if (!finetune.has_loss()) {
+    faults->Add(where, "finetune has no loss; add ",
+                "loss { [op/SoftmaxCrossEntropy] {} }");
+  }
+  if (!finetune.has_early_stopping()) return;
+  const EarlyStoppingDef& stopping = finetune.early_stopping();
+  const std::set<std::string> metrics = {"loss", "accuracy", "rmse"};
+  if (metrics.count(stopping.metric()) == 0) {
+    faults->Add(where, "early_stopping.metric is \"", stopping.metric(),
+                "\"; it may be loss, accuracy or rmse");
+  }
+  if (stopping.patience() < 1) {
+    faults->Add(where, "early_stopping.patience is ", stopping.patience(),
+                "; it must be at least 1 epoch");
+  }
+  if (!std::isfinite(stopping.min_delta()) || stopping.min_delta() < 0) {
+    faults->Add(where, "early_stopping.min_delta is ", stopping.min_delta(),
+                "; it must be at least 0");
+  }
+  if (!data.has_validation() && !(data.validation_share() > 0)) {
+    faults->Add(where, "early_stopping needs validation data; add ",
+                "data { validation_share: 0.1 } or data { validation { ... } }");
+  }
+}
+
+void CheckStages(const RecipeDef& def, Faults* faults) {
+  if (def.stage().empty()) {
+    faults->Add("there is no stage; add stage { name: ... finetune { ... } }");
+  }
+  std::set<std::string> names;
+  for (int i = 0; i < def.stage_size(); ++i) {
+    const StageDef& stage = def.stage(i);
+    const std::string where = absl::StrCat("stage \"", stage.name(), "\": ");
+    if (stage.name().empty() || stage.name().find_first_of("/. ") !=
+                                    std::string::npos) {
+      faults->Add(where, "stage ", i, " needs a name without '/', '.' or space");
+    }
+    if (!names.insert(stage.name()).second) {
+      faults->Add(where, "two stages bear this name");
+    }
+    if (stage.has_batch_size() &&
+        (stage.batch_size() < 1 || stage.batch_size() > kLargestBatch)) {
+      faults->Add(where, "batch_size is ", stage.batch_size(),
+                  "; it must be 1 to ", kLargestBatch);
+    }
+    faults->Add(where, ParentStage(def, i).status());
+    if (stage.has_pretrain()) {
+      CheckPretrain(where, stage, faults);
+    } else if (stage.has_finetune()) {
+      CheckFinetune(where, stage, def.data(), faults);
+    } else {
+      faults->Add(where, "it has neither pretrain { ... } nor finetune { ... }");
+    }
+  }
+}
+
+// Sets validation data apart if the recipe asks for a share.
+absl::Status Split(const Recipe& recipe, TrainingData* data) {
+  const double share = recipe.def.data().validation_share();
+  if (data->validation != nullptr || share <= 0) return absl::OkStatus();
+  SplitResult split = RandomSplit(*data->train, share, recipe.def.seed());
+  if (split.part->size == 0 || split.rest->size == 0) {
+    return Invalid(recipe.file, ": data.validation_share is ", share, ": of ",
+                   data->train->size, " samples one part would be empty");
+  }
+  data->train = split.rest;
+  data->validation = split.part;
+  return absl::OkStatus();
+}
+
+absl::Status CheckAlike(const Dataset& train, const Dataset& other) {
+  if (train.sample_elements() == other.sample_elements()) {
+    return absl::OkStatus();
+  }
+  return Invalid(other.source, ": samples are ", other.sample_shape.ToString(),
+                 ", but ", train.source, "'s are ",
+                 train.sample_shape.ToString());
+}
+
+}  // namespace
+
+absl::StatusOr<int> ParentStage(const RecipeDef& def, int index) {
+  const StageDef& stage = def.stage(index);
+  if (!stage.has_from()) return index - 1;
+  if (stage.from().empty()) return -1;
+  std::vector<std::string> earlier;
+  for (int i = 0; i < index; ++i) {
+    if (def.stage(i).name() == stage.from()) return i;
+    earlier.push_back(def.stage(i).name());
+  }
+  return Invalid("from names no earlier stage \"", stage.from(), "\"",
+                 DidYouMean(stage.from(), earlier));
+}
+
+absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
+  if (def.format_version() > kRecipeFormatVersion) {
+    return Invalid(file, ": format_version ", def.format_version(),
+                   " is newer than this binary's ", kRecipeFormatVersion,
+                   "; use a newer Tamer");
+  }
+  Faults faults(file);
+  if (def.name().empty() || def.name().find('/') != std::string::npos) {
+    faults.Add("the recipe needs a name, without '/'");
+  }
+  if (def.graph_file().empty()) faults.Add("graph_file is missing");
+  if (!def.plugin().empty()) {
+    faults.Add("plugin: this version loads no plugins yet");
+  }
+  if (def.batch_size() < 1 || def.batch_size() > kLargestBatch) {
+    faults.Add("batch_size is ", def.batch_size(), "; it must be 1 to ",
+               kLargestBatch);
+  }
+  if (!def.data().has_train()) {
+    faults.Add("data.train is missing; add data { train { idx { ... } } }");
+  }
+  const float share = def.data().validation_share();
+  if (!(share >= 0 && share < 1)) {
+    faults.Add("data.validation_share is ", share, "; it must be in [0, 1)");
+  }
+  if (def.data().has_validation() && share > 0) {
+    faults.Add("data has both validation and validation_share; keep one");
+  }
+  if (!(def.checkpoint_every_seconds() > 0)) {
+    faults.Add("checkpoint_every_seconds is ", def.checkpoint_every_seconds(),
+               "; it must be above 0");
+  }
+  const ThreadsDef& threads = def.threads();
+  if (threads.intra_op() < 0 || threads.intra_op() > 1024 ||
+      threads.inter_op() < 1 || threads.inter_op() > 1024) {
+    faults.Add("threads: intra_op must be 0 (all) to 1024, inter_op 1 to 1024");
+  }
+  CheckStages(def, &faults);
+  return faults.status();
+}
+
+absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
+                                  const std::vector<std::string>& overrides,
+                                  const OpRegistry& registry) {
+  TAMER_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  Recipe recipe;
+  recipe.file = path;
+  const size_t slash = path.find_last_of('/');
+  if (slash != std::string::npos) recipe.folder = path.substr(0, slash);
+  TAMER_RETURN_IF_ERROR(ParseText(text, path, registry, &recipe.def));
+  for (const std::string& assignment : overrides) {
+    TAMER_RETURN_IF_ERROR(ApplyOverride(assignment, &recipe.def));
+  }
+  TAMER_RETURN_IF_ERROR(CheckRecipe(recipe.def, path));
+  return recipe;
+}
+
+absl::StatusOr<TrainingData> LoadData(const Recipe& recipe) {
+  const DataDef& def = recipe.def.data();
+  TrainingData data;
+  TAMER_ASSIGN_OR_RETURN(data.train, ReadDataset(def.train(), recipe.folder));
+  if (def.has_validation()) {
+    TAMER_ASSIGN_OR_RETURN(data.validation,
+                           ReadDataset(def.validation(), recipe.folder));
+    TAMER_RETURN_IF_ERROR(CheckAlike(*data.train, *data.validation));
+  }
+  if (def.has_test()) {
+    TAMER_ASSIGN_OR_RETURN(data.test, ReadDataset(def.test(), recipe.folder));
+    TAMER_RETURN_IF_ERROR(CheckAlike(*data.train, *data.test));
+  }
+  TAMER_RETURN_IF_ERROR(Split(recipe, &data));
+  data.scaling = FeatureScaling::Fit(def.scale(), *data.train);
+  return data;
+}
+
+}  // namespace tamer

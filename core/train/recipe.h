@@ -1,0 +1,48 @@
+#ifndef TAMER_CORE_TRAIN_RECIPE_H_
+#define TAMER_CORE_TRAIN_RECIPE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/data/dataset.h"
+#include "core/graph/graph.h"
+#include "proto/recipe.pb.h"
+
+namespace tamer {
+
+// The newest RecipeDef.format_version that this binary understands.
+inline constexpr int kRecipeFormatVersion = 1;
+
+// A recipe and the folder from which its file names start.
+struct Recipe {
+  RecipeDef def;
+  std::string file;
+  std::string folder;
+};
+
+// Reads a recipe, applies `overrides` ("path=value", see override.h) and checks
+// all that can be known without data or network. Every fault is listed, a line
+// each.
+absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
+                                  const std::vector<std::string>& overrides,
+                                  const OpRegistry& registry);
+
+// The checks alone, in messages that begin with `file`.
+absl::Status CheckRecipe(const RecipeDef& def, const std::string& file);
+
+// The index of the stage that stage `index` starts from, or -1 if it starts from
+// initial values.
+absl::StatusOr<int> ParentStage(const RecipeDef& def, int index);
+
+// What a recipe's data section names, read, split and ready to scale. Parts that
+// it doesn't name are null.
+struct TrainingData {
+  std::shared_ptr<const Dataset> train, validation, test;
+  FeatureScaling scaling;
+};
+absl::StatusOr<TrainingData> LoadData(const Recipe& recipe);
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_TRAIN_RECIPE_H_
