@@ -1,0 +1,169 @@
+#include "core/train/product.h"
+
+#include <cstring>
+
+#include "core/graph/text.h"
+#include "core/passes/passes.h"
+#include "core/train/checkpoint.h"
+#include "core/train/files.h"
+#include "core/train/trainer.h"
+#include "proto/ops/activation.pb.h"
+
+namespace tamer {
+namespace {
+
+// The product folder that `path` means.
+absl::StatusOr<std::string> FindProduct(const std::string& path,
+                                        const OpRegistry& registry) {
+  if (Exists(JoinPath(path, "manifest.pb"))) return path;
+  const std::string run_file = JoinPath(path, "run.pbtxt");
+  if (!Exists(run_file)) {
+    return absl::NotFoundError(absl::StrCat(
+        path, " is neither a product nor a run directory: it holds neither ",
+        "manifest.pb nor run.pbtxt"));
+  }
+  TAMER_ASSIGN_OR_RETURN(const std::string text, ReadFile(run_file));
+  RunDef run;
+  TAMER_RETURN_IF_ERROR(ParseText(text, run_file, registry, &run));
+  for (int i = run.recipe().stage_size() - 1; i >= 0; --i) {
+    const std::string product = ProductPath(path, run.recipe().stage(i).name());
+    if (Exists(product)) return product;
+  }
+  return absl::NotFoundError(
+      absl::StrCat(path, ": no stage of this run is finished yet"));
+}
+
+void ReadScaling(const ManifestDef& manifest, FeatureScaling* scaling) {
+  const bool standardized = manifest.feature_mean_size() > 0;
+  if (!standardized ||
+      manifest.feature_mean_size() != manifest.feature_factor_size()) {
+    return;
+  }
+  scaling->mean.assign(manifest.feature_mean().begin(),
+                       manifest.feature_mean().end());
+  scaling->factor.assign(manifest.feature_factor().begin(),
+                         manifest.feature_factor().end());
+}
+
+// The folder of the run around a product, as its run.pbtxt has it.
+std::string RunFolder(const std::string& product, const OpRegistry& registry) {
+  const std::string file = JoinPath(product, "../run.pbtxt");
+  const auto text = ReadFile(file);
+  RunDef run;
+  if (!text.ok() || !ParseText(*text, file, registry, &run).ok()) return "";
+  return run.folder();
+}
+
+}  // namespace
+
+const FinetuneDef* Product::finetune() const {
+  for (const StageDef& stage : manifest.recipe().stage()) {
+    if (stage.name() == manifest.stage() && stage.has_finetune()) {
+      return &stage.finetune();
+    }
+  }
+  return nullptr;
+}
+
+absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
+    const std::string& path, const OpRegistry& registry) {
+  auto product = std::make_unique<Product>(&registry);
+  TAMER_ASSIGN_OR_RETURN(product->path, FindProduct(path, registry));
+  TAMER_ASSIGN_OR_RETURN(Checkpoint checkpoint, LoadCheckpoint(product->path));
+  auto network = Graph::FromDef(checkpoint.manifest.graph(), &registry);
+  if (!network.ok()) return Annotate(network.status(), product->path);
+  product->network = *std::move(network);
+  for (ValueId id : product->network.variables()) {
+    const Value& value = product->network.value(id);
+    const auto found = checkpoint.file.tensors.find(value.name);
+    if (found == checkpoint.file.tensors.end() ||
+        TensorType{found->second.dtype, found->second.shape} != value.type) {
+      return Invalid(product->path, ": parameter \"", value.name,
+                     "\" is missing or not ", value.type.ToString());
+    }
+    TAMER_ASSIGN_OR_RETURN(const Tensor own,
+                           product->variables.Add(value.name, value.type));
+    std::memcpy(own.data, found->second.data, own.bytes());
+  }
+  product->manifest = std::move(checkpoint.manifest);
+  ReadScaling(product->manifest, &product->scaling);
+  product->folder = RunFolder(product->path, registry);
+  return product;
+}
+
+absl::StatusOr<PredictionGraph> MakePredictionGraph(const Product& product) {
+  TAMER_ASSIGN_OR_RETURN(Graph graph, Infer(product.network));
+  PredictionGraph result{std::move(graph), "", false};
+  const FinetuneDef* finetune = product.finetune();
+  result.output = finetune != nullptr && finetune->has_output()
+                      ? finetune->output()
+                      : result.graph.value(result.graph.outputs()[0]).name;
+  if (finetune == nullptr) return result;
+  std::unique_ptr<OpParams> link;
+  if (finetune->loss().type_url() == "op/SoftmaxCrossEntropy") {
+    link = std::make_unique<op::Softmax>();
+    result.probabilities = true;
+  } else if (finetune->loss().type_url() == "op/SigmoidCrossEntropy") {
+    link = std::make_unique<op::Sigmoid>();
+  } else {
+    return result;
+  }
+  const std::string name = "prediction";
+  TAMER_RETURN_IF_ERROR(
+      result.graph.AddNode(name, *link, {result.output}).status());
+  result.graph.ClearOutputs();
+  TAMER_RETURN_IF_ERROR(result.graph.AddOutput(name));
+  result.output = name;
+  return result;
+}
+
+Predictor::Predictor(std::unique_ptr<Product> product,
+                     PredictionGraph prediction, const ThreadOptions& threads)
+    : product_(std::move(product)),
+      prediction_(std::move(prediction)),
+      scheduler_(threads) {
+  const Graph& graph = prediction_.graph;
+  input_width_ = -graph.value(graph.inputs()[0]).type.shape.elements();
+  output_width_ =
+      -graph.value(graph.FindValue(prediction_.output)).type.shape.elements();
+}
+
+absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Open(
+    const std::string& path, const OpRegistry& registry,
+    const ThreadOptions& threads) {
+  TAMER_ASSIGN_OR_RETURN(auto product, OpenProduct(path, registry));
+  TAMER_ASSIGN_OR_RETURN(PredictionGraph prediction,
+                         MakePredictionGraph(*product));
+  if (prediction.graph.inputs().size() != 1) {
+    return Invalid(path, ": the network has ", prediction.graph.inputs().size(),
+                   " inputs; a Predictor feeds one");
+  }
+  return std::unique_ptr<Predictor>(
+      new Predictor(std::move(product), std::move(prediction), threads));
+}
+
+absl::StatusOr<const float*> Predictor::Predict(const float* features,
+                                                int64_t samples) {
+  if (samples < 1) return Invalid("a prediction needs at least one sample");
+  std::unique_ptr<Plan>& plan = plans_[samples];
+  if (plan == nullptr) {
+    PlanOptions options;
+    options.batch = samples;
+    TAMER_ASSIGN_OR_RETURN(plan, Plan::Compile(prediction_.graph, options,
+                                               &product_->variables));
+  }
+  const FeatureScaling& scaling = product_->scaling;
+  scaled_.resize(samples * input_width_);
+  const bool each = scaling.mean.size() > 1;
+  for (int64_t i = 0; i < samples * input_width_; ++i) {
+    const int64_t column = each ? i % input_width_ : 0;
+    scaled_[i] = (features[i] - scaling.mean[column]) * scaling.factor[column];
+  }
+  const Graph& graph = prediction_.graph;
+  plan->BindInput(plan->FindInput(graph.value(graph.inputs()[0]).name),
+                  scaled_.data());
+  TAMER_RETURN_IF_ERROR(scheduler_.Run(*plan, 0));
+  return plan->FindOutput(prediction_.output).floats();
+}
+
+}  // namespace tamer

@@ -1,0 +1,35 @@
+#ifndef TAMER_TOOLS_CLI_COMMANDS_H_
+#define TAMER_TOOLS_CLI_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "core/base/status.h"
+#include "core/op/registry.h"
+
+// The `tamer` command's subcommands. Each Add… declares one with its options; if
+// the user calls it, `outcome` holds how it went.
+
+namespace tamer {
+
+// What main() returns.
+enum ExitCode { kExitOk = 0, kExitFailed = 1, kExitUsage = 2 };
+
+struct Outcome {
+  // An error to print; a wrong use of the command line if `usage`.
+  absl::Status status;
+  bool usage = false;
+  // For failures that are told already: the code alone.
+  ExitCode code = kExitOk;
+};
+
+void AddTrain(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddEval(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddPredict(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddOps(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+
+}  // namespace tamer
+
+#endif  // TAMER_TOOLS_CLI_COMMANDS_H_

@@ -1,0 +1,147 @@
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "core/plan/plan.h"
+#include "tools/cli/commands.h"
+#include "tools/cli/output.h"
+#include "tools/cli/source.h"
+
+namespace tamer {
+namespace {
+
+struct Options {
+  std::string file;
+  std::string after;
+  int64_t batch = 0;
+  bool json = false;
+};
+
+KernelSpec BoundSpec(const Graph& graph, const Node& node, int64_t batch) {
+  KernelSpec spec;
+  spec.params = node.params.get();
+  spec.batch = batch;
+  for (ValueId id : node.AllInputs()) {
+    const TensorType& type = graph.value(id).type;
+    spec.inputs.push_back({type.dtype, type.shape.Bind(batch)});
+  }
+  for (ValueId id : node.outputs) {
+    const TensorType& type = graph.value(id).type;
+    spec.outputs.push_back({type.dtype, type.shape.Bind(batch)});
+  }
+  return spec;
+}
+
+int64_t OwnElements(const Graph& graph, const Node& node) {
+  int64_t elements = 0;
+  if (!node.share_with.empty()) return 0;
+  for (ValueId id : node.variables) elements += graph.value(id).type.shape.elements();
+  return elements;
+}
+
+std::string Shapes(const Graph& graph, const std::vector<ValueId>& ids) {
+  std::vector<std::string> shapes;
+  for (ValueId id : ids) {
+    shapes.push_back(graph.value(id).type.shape.ToString());
+  }
+  return absl::StrJoin(shapes, " ");
+}
+
+// The graph as JSON; the text is made from it, so the two cannot differ.
+absl::StatusOr<nlohmann::ordered_json> Describe(const Graph& graph,
+                                                int64_t batch) {
+  nlohmann::ordered_json json;
+  json["name"] = graph.name();
+  json["batch"] = batch;
+  json["nodes"] = nlohmann::json::array();
+  int64_t parameters = 0;
+  double flops = 0;
+  for (const Node& node : graph.nodes()) {
+    const int64_t own = OwnElements(graph, node);
+    const double cost = node.op->Flops(BoundSpec(graph, node, batch));
+    json["nodes"].push_back({{"name", node.name},
+                             {"op", node.op->name()},
+                             {"inputs", Shapes(graph, node.inputs)},
+                             {"outputs", Shapes(graph, node.outputs)},
+                             {"parameters", own},
+                             {"flops", cost}});
+    parameters += own;
+    flops += cost;
+  }
+  Variables variables;
+  PlanOptions options;
+  options.batch = batch;
+  TAMER_ASSIGN_OR_RETURN(const auto plan,
+                         Plan::Compile(graph, options, &variables));
+  json["parameters"] = parameters;
+  json["parameter_bytes"] = parameters * 4;
+  json["flops"] = flops;
+  json["planned_bytes"] = plan->arena_bytes();
+  json["unplanned_bytes"] = plan->unplanned_bytes();
+  return json;
+}
+
+void Print(const nlohmann::ordered_json& json) {
+  Table table({"node", "op", "inputs", "outputs", "parameters", "MFLOP"});
+  for (const auto& node : json["nodes"]) {
+    table.Add({node["name"].get<std::string>(), node["op"].get<std::string>(),
+               node["inputs"].get<std::string>(),
+               node["outputs"].get<std::string>(),
+               WithCommas(node["parameters"].get<int64_t>()),
+               absl::StrFormat("%.3f", node["flops"].get<double>() / 1e6)});
+  }
+  std::printf("%s", table.ToString().c_str());
+  std::printf(
+      "\n%s variables (%s); %.3f MFLOP at batch %d; memory for values %s "
+      "planned, %s without reuse\n",
+      WithCommas(json["parameters"].get<int64_t>()).c_str(),
+      BytesText(json["parameter_bytes"].get<int64_t>()).c_str(),
+      json["flops"].get<double>() / 1e6, json["batch"].get<int>(),
+      BytesText(json["planned_bytes"].get<int64_t>()).c_str(),
+      BytesText(json["unplanned_bytes"].get<int64_t>()).c_str());
+}
+
+absl::Status Run(const Options& options, const OpRegistry& registry) {
+  TAMER_ASSIGN_OR_RETURN(const NamedNetwork named,
+                         OpenNetwork(options.file, registry));
+  Graph graph = named.network;
+  if (!options.after.empty()) {
+    TAMER_ASSIGN_OR_RETURN(graph, AfterPass(named, options.after));
+  }
+  const int64_t batch =
+      options.batch > 0 ? options.batch : named.recipe.def.batch_size();
+  TAMER_ASSIGN_OR_RETURN(const auto json, Describe(graph, batch));
+  if (options.json) {
+    std::printf("%s\n", json.dump(2).c_str());
+  } else {
+    Print(json);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app->add_subcommand(
+      "describe",
+      "A table of nodes, shapes, parameters and FLOPs, and the planned memory.");
+  command
+      ->add_option("file", options->file,
+                   "A network, a recipe, a product or a run directory.")
+      ->required();
+  command->add_option("--after", options->after,
+                      "After a pass: infer, STAGE or STAGE/LAYER.");
+  command->add_option("--batch", options->batch,
+                      "Samples in a minibatch; the recipe's, or 10.")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_flag("--json", options->json, "Print as JSON.");
+  command->footer("Example: tamer describe examples/fashion_dbn/network.pbtxt");
+  command->callback([options, registry, outcome] {
+    if (outcome->status.ok()) outcome->status = Run(*options, *registry);
+  });
+}
+
+}  // namespace tamer

@@ -1,0 +1,53 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "core/base/version.h"
+#include "ops/builtin.h"
+#include "tools/cli/commands.h"
+
+namespace tamer {
+namespace {
+
+int Main(int argc, char** argv) {
+  OpRegistry registry;
+  Outcome outcome;
+  outcome.status = RegisterBuiltinOps(registry);
+  CLI::App app(
+      "Tamer trains neural networks written as protobuf text, on CPUs.");
+  app.set_version_flag("--version", std::string("tamer ") + kVersion);
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::simple);
+  AddTrain(&app, &registry, &outcome);
+  AddEval(&app, &registry, &outcome);
+  AddPredict(&app, &registry, &outcome);
+  AddGraph(&app, &registry, &outcome);
+  AddDescribe(&app, &registry, &outcome);
+  AddOps(&app, &registry, &outcome);
+  app.footer(
+      "Exit codes: 0 all went well, 1 it failed or was interrupted, 2 wrong "
+      "usage.\nExample: tamer train examples/fashion_dbn/recipe.pbtxt");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  if (!outcome.status.ok()) {
+    std::fprintf(stderr, "%s\n",
+                 std::string(outcome.status.message()).c_str());
+    return outcome.usage ? kExitUsage : kExitFailed;
+  }
+  return outcome.code;
+}
+
+}  // namespace
+}  // namespace tamer
+
+int main(int argc, char** argv) {
+  try {
+    return tamer::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "tamer: %s\n", error.what());
+    return tamer::kExitFailed;
+  }
+}

@@ -1,0 +1,139 @@
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "core/data/write.h"
+#include "core/train/evaluate.h"
+#include "core/train/product.h"
+#include "tools/cli/commands.h"
+#include "tools/cli/output.h"
+
+namespace tamer {
+namespace {
+
+struct Options {
+  std::string product;
+  std::string input;
+  std::string output;
+  bool header = false;
+  int threads = 0;
+  bool json = false;
+};
+
+// The input as a data source, by the file's name.
+DataSource Source(const Options& options) {
+  DataSource source;
+  if (absl::EndsWith(options.input, ".csv")) {
+    source.mutable_csv()->set_file(options.input);
+    source.mutable_csv()->set_label_column(-1000);
+    source.mutable_csv()->set_header(options.header);
+  } else if (absl::EndsWith(options.input, ".npy")) {
+    source.mutable_npy()->set_features(options.input);
+  } else {
+    source.mutable_idx()->set_images(options.input);
+  }
+  return source;
+}
+
+struct Answers {
+  int64_t width = 0;
+  bool probabilities = false;
+  std::vector<float> rows;  // [samples, width]
+};
+
+absl::Status Write(const Options& options, const Answers& answers) {
+  const int64_t samples = answers.rows.size() / answers.width;
+  if (absl::EndsWith(options.output, ".npy")) {
+    return WriteNpy(options.output, answers.rows.data(), samples, answers.width);
+  }
+  // Classes first, as a column of their own, where rows are distributions.
+  std::vector<std::string> header;
+  std::vector<float> columns;
+  if (answers.probabilities) header.push_back("class");
+  for (int64_t c = 0; c < answers.width; ++c) {
+    header.push_back(absl::StrCat(answers.probabilities ? "p" : "y", c));
+  }
+  for (int64_t i = 0; i < samples; ++i) {
+    const float* row = answers.rows.data() + i * answers.width;
+    if (answers.probabilities) {
+      columns.push_back(static_cast<float>(
+          std::max_element(row, row + answers.width) - row));
+    }
+    columns.insert(columns.end(), row, row + answers.width);
+  }
+  return WriteCsv(options.output, header, columns.data(), samples,
+                  static_cast<int64_t>(header.size()));
+}
+
+absl::Status Run(const Options& options, const OpRegistry& registry) {
+  if (!absl::EndsWith(options.output, ".csv") &&
+      !absl::EndsWith(options.output, ".npy")) {
+    return Invalid("--output ", options.output, ": its name must end in .csv ",
+                   "or .npy");
+  }
+  TAMER_ASSIGN_OR_RETURN(auto product, OpenProduct(options.product, registry));
+  TAMER_ASSIGN_OR_RETURN(const PredictionGraph prediction,
+                         MakePredictionGraph(*product));
+  TAMER_ASSIGN_OR_RETURN(const auto data, ReadDataset(Source(options), ""));
+  ThreadOptions threads;
+  threads.intra_op = options.threads;
+  Scheduler scheduler(threads);
+  Answers answers;
+  answers.probabilities = prediction.probabilities;
+  TAMER_RETURN_IF_ERROR(ForEachOutput(
+      prediction.graph, prediction.output, *data, product->scaling,
+      &product->variables, &scheduler,
+      [&](const Tensor& rows, const Batch& batch) {
+        answers.width = rows.elements() / batch.size;
+        answers.rows.insert(answers.rows.end(), rows.floats(),
+                            rows.floats() + rows.elements());
+      }));
+  TAMER_RETURN_IF_ERROR(Write(options, answers));
+  if (options.json) {
+    nlohmann::ordered_json json = {{"samples", data->size},
+                                   {"outputs", answers.width},
+                                   {"file", options.output}};
+    std::printf("%s\n", json.dump(2).c_str());
+  } else {
+    std::printf("%s: %s samples, %s numbers each\n", options.output.c_str(),
+                WithCommas(data->size).c_str(),
+                WithCommas(answers.width).c_str());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddPredict(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app->add_subcommand(
+      "predict", "Write a trained network's answers to new samples.");
+  command
+      ->add_option("product", options->product,
+                   "A run directory (its last finished stage) or a product.")
+      ->required();
+  command
+      ->add_option("input", options->input,
+                   "Samples: .csv (features only), .npy, or IDX, plain or .gz.")
+      ->required();
+  command
+      ->add_option("--output", options->output,
+                   "Where to: .csv (with a header line) or .npy (float32).")
+      ->required();
+  command->add_flag("--header", options->header,
+                    "The CSV input begins with a header line.");
+  command->add_option("--threads", options->threads,
+                      "Threads inside each op; 0 for all cores.")
+      ->check(CLI::Range(0, 1024));
+  command->add_flag("--json", options->json, "Print the result as JSON.");
+  command->footer(
+      "Example: tamer predict runs/fashion-dbn new-images-idx3-ubyte.gz "
+      "--output answers.csv");
+  command->callback([options, registry, outcome] {
+    if (outcome->status.ok()) outcome->status = Run(*options, *registry);
+  });
+}
+
+}  // namespace tamer

@@ -1,0 +1,34 @@
+#ifndef TAMER_TOOLS_CLI_SOURCE_H_
+#define TAMER_TOOLS_CLI_SOURCE_H_
+
+#include <string>
+#include <vector>
+
+#include "core/graph/graph.h"
+#include "core/train/recipe.h"
+
+namespace tamer {
+
+// A network as the command line names it: by a network file, by a recipe (then
+// with that), or by a product or run directory.
+struct NamedNetwork {
+  Graph network;
+  bool has_recipe = false;
+  Recipe recipe;
+
+  explicit NamedNetwork(const OpRegistry* registry) : network(registry) {}
+};
+absl::StatusOr<NamedNetwork> OpenNetwork(const std::string& path,
+                                         const OpRegistry& registry);
+
+// The network after a pass: "infer"; or of the recipe, "STAGE" for the graph that
+// fine-tuning trains, "STAGE/LAYER" for a pretraining layer's.
+absl::StatusOr<Graph> AfterPass(const NamedNetwork& named,
+                                const std::string& pass);
+
+// The names that AfterPass takes, "infer" first.
+std::vector<std::string> PassNames(const NamedNetwork& named);
+
+}  // namespace tamer
+
+#endif  // TAMER_TOOLS_CLI_SOURCE_H_

@@ -1,0 +1,122 @@
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/train/files.h"
+#include "core/train/trainer.h"
+#include "tools/cli/commands.h"
+#include "tools/cli/output.h"
+
+namespace tamer {
+namespace {
+
+struct Options {
+  std::string recipe;
+  std::string run;
+  std::vector<std::string> set;
+  int threads = -1;
+  bool fresh = false;
+  bool json = false;
+};
+
+// The folder to train in: the one asked for, or runs/NAME; with `fresh` the first
+// of NAME, NAME-2, NAME-3, … that is free.
+std::string ChooseRun(const Options& options, const std::string& name) {
+  const std::string base =
+      options.run.empty() ? JoinPath("runs", name) : options.run;
+  if (!options.fresh) return base;
+  std::string run = base;
+  for (int i = 2; Exists(run); ++i) run = absl::StrCat(base, "-", i);
+  return run;
+}
+
+void PrintJson(const ConsoleObserver& observer, const TrainResult& result,
+               const std::string& run, double seconds) {
+  nlohmann::ordered_json json;
+  json["finished"] = result.finished;
+  json["run"] = run;
+  json["product"] = result.product;
+  json["seconds"] = seconds;
+  json["stages"] = nlohmann::json::array();
+  for (const auto& stage : observer.stages()) {
+    nlohmann::ordered_json entry;
+    entry["stage"] = stage.name;
+    entry["product"] = stage.product;
+    entry["seconds"] = stage.seconds;
+    for (const auto& metric : stage.metrics) entry[metric.first] = metric.second;
+    json["stages"].push_back(entry);
+  }
+  std::printf("%s\n", json.dump(2).c_str());
+}
+
+Outcome Run(const Options& options, const OpRegistry& registry) {
+  Outcome outcome;
+  auto recipe = LoadRecipe(options.recipe, options.set, registry);
+  if (!recipe.ok()) {
+    outcome.status = recipe.status();
+    return outcome;
+  }
+  if (options.threads >= 0) {
+    recipe->def.mutable_threads()->set_intra_op(options.threads);
+  }
+  TrainOptions train;
+  train.run = ChooseRun(options, recipe->def.name());
+  ConsoleObserver observer(options.json);
+  observer.Message("run directory: " + train.run);
+  const auto began = std::chrono::steady_clock::now();
+  const auto result = Train(*recipe, registry, train, &observer);
+  const double seconds = std::chrono::duration<double>(
+                             std::chrono::steady_clock::now() - began)
+                             .count();
+  if (!result.ok()) {
+    outcome.status = result.status();
+    return outcome;
+  }
+  if (options.json) {
+    PrintJson(observer, *result, train.run, seconds);
+  } else if (result->finished) {
+    observer.Message(absl::StrCat("finished in ", NumberText(seconds),
+                                  " s; to use it: tamer eval ", train.run));
+  }
+  if (!result->finished) {
+    observer.Message(absl::StrCat(
+        "stopped and saved; to go on: tamer train ", options.recipe, " --run ",
+        train.run,
+        options.set.empty() ? "" : " with the same --set options"));
+    outcome.code = kExitFailed;
+  }
+  return outcome;
+}
+
+}  // namespace
+
+void AddTrain(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app->add_subcommand(
+      "train",
+      "Train all stages of a recipe, or continue where it was interrupted.");
+  command->add_option("recipe", options->recipe, "The recipe (.pbtxt).")
+      ->required();
+  command->add_option("--run", options->run,
+                      "The run directory; runs/NAME if not given.");
+  command->add_flag("--new", options->fresh,
+                    "Begin a new run directory if this one exists.");
+  command
+      ->add_option("--set", options->set,
+                   "Change a field: batch_size=20, "
+                   "stage.digits.finetune.epochs=5.")
+      ->allow_extra_args(false);
+  command->add_option("--threads", options->threads,
+                      "Threads inside each op; 0 for all cores.")
+      ->check(CLI::Range(0, 1024));
+  command->add_flag("--json", options->json, "Print only a JSON result.");
+  command->footer(
+      "Example: tamer train examples/fashion_dbn/recipe.pbtxt --run "
+      "runs/first --set stage.features.pretrain.epochs=5");
+  command->callback([options, registry, outcome] {
+    if (outcome->status.ok()) *outcome = Run(*options, *registry);
+  });
+}
+
+}  // namespace tamer
