@@ -34,11 +34,6 @@ class Variables {
   std::map<std::string, Buffer> buffers_;
 };
 
-// Fills `tensor` as `initializer` says. Fans are those of a [in, out] matrix;
-// for a higher rank [..., in, out]. `name` is for errors and the random stream.
-absl::Status Initialize(const Initializer& initializer, uint64_t seed,
-                        const std::string& name, const Tensor& tensor);
-
 }  // namespace tamer
 
 #endif  // TAMER_CORE_PLAN_VARIABLES_H_

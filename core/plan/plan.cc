@@ -1,0 +1,376 @@
+#include "core/plan/plan.h"
+
+#include <algorithm>
+#include <queue>
+
+#include "core/base/random.h"
+#include "core/plan/memory_planner.h"
+
+namespace tamer {
+namespace {
+
+constexpr int64_t kMostBytes = int64_t{1} << 40;
+
+// Which steps come before which through dependencies, a bit for each pair.
+class Reachability {
+ public:
+  Reachability(const std::vector<PlanStep>& steps)
+      : words_((steps.size() + 63) / 64),
+        before_(steps.size() * words_, 0) {
+    for (size_t i = 0; i < steps.size(); ++i) {
+      for (int next : steps[i].successors) {
+        uint64_t* row = &before_[next * words_];
+        for (size_t w = 0; w < words_; ++w) row[w] |= before_[i * words_ + w];
+        row[i / 64] |= uint64_t{1} << i % 64;
+      }
+    }
+  }
+  bool Precedes(int a, int b) const {
+    return before_[b * words_ + a / 64] >> (a % 64) & 1;
+  }
+
+ private:
+  size_t words_;
+  std::vector<uint64_t> before_;
+};
+
+}  // namespace
+
+// The making of a Plan, in the order of its functions.
+class PlanCompiler {
+ public:
+  PlanCompiler(const Graph& graph, const PlanOptions& options,
+               Variables* variables)
+      : graph_(graph),
+        options_(options),
+        variables_(variables),
+        plan_(std::make_unique<Plan>()) {}
+
+  absl::StatusOr<std::unique_ptr<Plan>> Compile();
+
+ private:
+  void FindLive();
+  absl::Status OrderNodes();
+  absl::Status MakeKernels();
+  void FindInPlace();
+  absl::Status PlaceValues();
+  void PointInputs();
+  void NameOutputs();
+  bool IsInPlaceFor(const Node& node, int step, int output, ValueId* source);
+  TensorType Bound(ValueId id) const;
+  // The value whose memory `id` stands in.
+  ValueId Root(ValueId id) const;
+
+  const Graph& graph_;
+  const PlanOptions& options_;
+  Variables* variables_;
+  std::unique_ptr<Plan> plan_;
+
+  std::vector<bool> live_;              // nodes
+  std::vector<int> step_of_;            // of a node, or -1
+  std::vector<std::vector<int>> readers_;  // of a value, as steps
+  std::vector<bool> is_output_;         // values
+  std::vector<ValueId> alias_;          // in-place: the value overwritten
+  std::vector<void*> address_;          // of a value
+  std::vector<int64_t> scratch_;        // bytes a step
+};
+
+TensorType PlanCompiler::Bound(ValueId id) const {
+  const TensorType& type = graph_.value(id).type;
+  return {type.dtype, type.shape.Bind(options_.batch)};
+}
+
+ValueId PlanCompiler::Root(ValueId id) const {
+  while (alias_[id] >= 0) id = alias_[id];
+  return id;
+}
+
+void PlanCompiler::FindLive() {
+  live_.assign(graph_.nodes().size(), false);
+  is_output_.assign(graph_.values().size(), false);
+  for (ValueId id : graph_.outputs()) {
+    is_output_[id] = true;
+    const Value& value = graph_.value(id);
+    if (value.kind == Value::kOutput) live_[value.node] = true;
+  }
+  // Backwards: a node comes after what it reads.
+  for (int i = static_cast<int>(graph_.nodes().size()) - 1; i >= 0; --i) {
+    const Node& node = graph_.node(i);
+    if (!node.op->Mutates(*node.params).empty()) live_[i] = true;
+    if (!live_[i]) continue;
+    for (ValueId id : node.inputs) {
+      const Value& value = graph_.value(id);
+      if (value.kind == Value::kOutput) live_[value.node] = true;
+    }
+  }
+}
+
+// Dependencies: a node after what computes its inputs, and whoever changes a
+// variable after all its other readers. Then Kahn's order, the graph's where it
+// is free.
+absl::Status PlanCompiler::OrderNodes() {
+  const int count = static_cast<int>(graph_.nodes().size());
+  std::vector<std::vector<int>> next(count);
+  std::vector<int> waits(count, 0);
+  std::vector<std::vector<int>> variable_readers(graph_.values().size());
+  std::vector<int> changer(graph_.values().size(), -1);
+  const auto depend = [&](int before, int after) {
+    next[before].push_back(after);
+    ++waits[after];
+  };
+  for (int i = 0; i < count; ++i) {
+    if (!live_[i]) continue;
+    const Node& node = graph_.node(i);
+    const std::vector<ValueId> all = node.AllInputs();
+    for (ValueId id : all) {
+      const Value& value = graph_.value(id);
+      if (value.kind == Value::kOutput) depend(value.node, i);
+      if (value.kind == Value::kVariable) variable_readers[id].push_back(i);
+    }
+    for (int index : node.op->Mutates(*node.params)) {
+      int& other = changer[all[index]];
+      if (other >= 0 && other != i) {
+        return Invalid("nodes \"", graph_.node(other).name, "\" and \"",
+                       node.name, "\" both change \"",
+                       graph_.value(all[index]).name, "\"");
+      }
+      other = i;
+    }
+  }
+  for (size_t id = 0; id < changer.size(); ++id) {
+    if (changer[id] < 0) continue;
+    for (int reader : variable_readers[id]) {
+      if (reader != changer[id]) depend(reader, changer[id]);
+    }
+  }
+  std::priority_queue<int, std::vector<int>, std::greater<int>> ready;
+  std::vector<int> left = waits;
+  int wanted = 0;
+  for (int i = 0; i < count; ++i) {
+    wanted += live_[i];
+    if (live_[i] && waits[i] == 0) ready.push(i);
+  }
+  step_of_.assign(count, -1);
+  while (!ready.empty()) {
+    const int i = ready.top();
+    ready.pop();
+    step_of_[i] = static_cast<int>(plan_->steps_.size());
+    PlanStep step;
+    step.node = i;
+    step.name = graph_.node(i).name;
+    plan_->steps_.push_back(std::move(step));
+    for (int after : next[i]) {
+      if (--left[after] == 0) ready.push(after);
+    }
+  }
+  if (static_cast<int>(plan_->steps_.size()) < wanted) {
+    return Invalid("two nodes each change what the other reads; no order of ",
+                   "them gives both the old value");
+  }
+  for (PlanStep& step : plan_->steps_) {
+    for (int after : next[step.node]) step.successors.push_back(step_of_[after]);
+    std::sort(step.successors.begin(), step.successors.end());
+    step.successors.erase(
+        std::unique(step.successors.begin(), step.successors.end()),
+        step.successors.end());
+    for (int after : step.successors) ++plan_->steps_[after].predecessors;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlanCompiler::MakeKernels() {
+  readers_.assign(graph_.values().size(), {});
+  for (size_t i = 0; i < plan_->steps_.size(); ++i) {
+    PlanStep& step = plan_->steps_[i];
+    const Node& node = graph_.node(step.node);
+    KernelSpec spec;
+    spec.params = node.params.get();
+    spec.batch = options_.batch;
+    spec.stream_key = StreamKey(options_.seed, node.name);
+    for (ValueId id : node.AllInputs()) {
+      spec.inputs.push_back(Bound(id));
+      readers_[id].push_back(static_cast<int>(i));
+    }
+    for (ValueId id : node.outputs) spec.outputs.push_back(Bound(id));
+    auto kernel = node.op->Compile(spec);
+    if (!kernel.ok()) {
+      return Annotate(kernel.status(), absl::StrCat(node.location.Prefix(),
+                                                    "node \"", node.name,
+                                                    "\": ", node.op->name()));
+    }
+    step.kernel = *std::move(kernel);
+    scratch_.push_back(step.kernel->scratch_bytes());
+  }
+  return absl::OkStatus();
+}
+
+// Whether output `output` may be written over an input: nobody else needs that.
+bool PlanCompiler::IsInPlaceFor(const Node& node, int step, int output,
+                                ValueId* source) {
+  const int input = node.op->InPlaceInput(*node.params, output);
+  if (input < 0 || input >= static_cast<int>(node.inputs.size())) return false;
+  *source = node.inputs[input];
+  const Value& value = graph_.value(*source);
+  return value.kind == Value::kOutput && !is_output_[*source] &&
+         !is_output_[Root(*source)] &&
+         readers_[*source] == std::vector<int>{step} &&
+         Bound(*source).shape.elements() ==
+             Bound(node.outputs[output]).shape.elements() &&
+         value.type.dtype == graph_.value(node.outputs[output]).type.dtype;
+}
+
+void PlanCompiler::FindInPlace() {
+  alias_.assign(graph_.values().size(), -1);
+  for (size_t i = 0; i < plan_->steps_.size(); ++i) {
+    const Node& node = graph_.node(plan_->steps_[i].node);
+    for (size_t o = 0; o < node.outputs.size(); ++o) {
+      ValueId source = -1;
+      if (IsInPlaceFor(node, static_cast<int>(i), static_cast<int>(o),
+                       &source)) {
+        alias_[node.outputs[o]] = source;
+        break;
+      }
+    }
+  }
+}
+
+absl::Status PlanCompiler::PlaceValues() {
+  const int end = static_cast<int>(plan_->steps_.size());
+  std::vector<MemoryRequest> requests;
+  std::vector<ValueId> owners;     // the value, or -1 for a step's scratch
+  std::vector<int> request_of(graph_.values().size(), -1);
+  int64_t sum = 0;
+  for (int i = 0; i < end; ++i) {
+    const Node& node = graph_.node(plan_->steps_[i].node);
+    for (ValueId id : node.outputs) {
+      const TensorType type = Bound(id);
+      const int64_t bytes = type.shape.elements() * SizeOf(type.dtype);
+      sum += Aligned(bytes);
+      if (sum > kMostBytes) {
+        return Invalid("the plan needs more than ", kMostBytes >> 30, " GiB");
+      }
+      if (alias_[id] < 0) {
+        request_of[id] = static_cast<int>(requests.size());
+        requests.push_back({bytes, i, {i}});
+        owners.push_back(id);
+      }
+      MemoryRequest& request = requests[request_of[Root(id)]];
+      if (is_output_[id]) request.last.assign(1, end);
+      for (int reader : readers_[id]) request.last.push_back(reader);
+    }
+    sum += Aligned(scratch_[i]);
+    requests.push_back({scratch_[i], i, {i}});
+    owners.push_back(-1);
+  }
+  for (MemoryRequest& request : requests) {
+    // Needed to the end: no step is after that.
+    const bool forever = std::count(request.last.begin(), request.last.end(),
+                                    end) > 0;
+    if (forever) request.last.clear();
+  }
+  std::unique_ptr<Reachability> reach;
+  if (options_.parallel_branches) {
+    reach = std::make_unique<Reachability>(plan_->steps_);
+  }
+  const MemoryPlan memory = PlanMemory(requests, [&](int a, int b) {
+    return reach != nullptr ? reach->Precedes(a, b) : a < b;
+  });
+  plan_->unplanned_bytes_ = sum;
+  plan_->arena_ = Buffer(memory.bytes);
+  char* base = static_cast<char*>(plan_->arena_.data());
+  address_.assign(graph_.values().size(), nullptr);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    if (owners[r] >= 0) {
+      address_[owners[r]] = base + memory.offsets[r];
+    } else if (requests[r].bytes > 0) {
+      plan_->steps_[requests[r].first].scratch = base + memory.offsets[r];
+    }
+  }
+  for (ValueId id = 0; id < static_cast<int>(alias_.size()); ++id) {
+    const Value& value = graph_.value(id);
+    if (alias_[id] >= 0) address_[id] = address_[Root(id)];
+    if (value.kind == Value::kVariable) {
+      const Tensor* tensor = variables_->Find(value.name);
+      if (tensor != nullptr) address_[id] = tensor->data;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void PlanCompiler::PointInputs() {
+  std::vector<int> bound(graph_.values().size(), -1);
+  for (size_t i = 0; i < plan_->steps_.size(); ++i) {
+    PlanStep& step = plan_->steps_[i];
+    const Node& node = graph_.node(step.node);
+    for (ValueId id : node.AllInputs()) {
+      const TensorType type = Bound(id);
+      if (graph_.value(id).kind == Value::kInput) {
+        if (bound[id] < 0) {
+          bound[id] = static_cast<int>(plan_->inputs_.size());
+          plan_->inputs_.push_back({graph_.value(id).name, type, {}});
+        }
+        plan_->inputs_[bound[id]].slots.push_back(
+            {static_cast<int>(i), static_cast<int>(step.inputs.size())});
+      }
+      step.inputs.push_back({type.dtype, type.shape, address_[id]});
+    }
+    for (ValueId id : node.outputs) {
+      const TensorType type = Bound(id);
+      step.outputs.push_back({type.dtype, type.shape, address_[id]});
+    }
+  }
+}
+
+void PlanCompiler::NameOutputs() {
+  for (ValueId id : graph_.outputs()) {
+    const TensorType type = Bound(id);
+    plan_->outputs_.emplace_back(graph_.value(id).name,
+                                 Tensor{type.dtype, type.shape, address_[id]});
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Plan>> PlanCompiler::Compile() {
+  if (options_.batch < 1) {
+    return Invalid("a minibatch needs at least one sample, not ",
+                   options_.batch);
+  }
+  plan_->batch_ = options_.batch;
+  TAMER_RETURN_IF_ERROR(variables_->AddMissing(graph_, options_.seed));
+  FindLive();
+  TAMER_RETURN_IF_ERROR(OrderNodes());
+  TAMER_RETURN_IF_ERROR(MakeKernels());
+  FindInPlace();
+  TAMER_RETURN_IF_ERROR(PlaceValues());
+  PointInputs();
+  NameOutputs();
+  return std::move(plan_);
+}
+
+absl::StatusOr<std::unique_ptr<Plan>> Plan::Compile(const Graph& graph,
+                                                    const PlanOptions& options,
+                                                    Variables* variables) {
+  return PlanCompiler(graph, options, variables).Compile();
+}
+
+int Plan::FindInput(const std::string& name) const {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    if (inputs_[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void Plan::BindInput(int input, const void* data) {
+  for (const Slot& slot : inputs_[input].slots) {
+    // Kernels only read inputs; the view has no const form.
+    steps_[slot.step].inputs[slot.input].data = const_cast<void*>(data);
+  }
+}
+
+Tensor Plan::FindOutput(const std::string& name) const {
+  for (const auto& output : outputs_) {
+    if (output.first == name) return output.second;
+  }
+  return Tensor();
+}
+
+}  // namespace tamer
