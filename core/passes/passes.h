@@ -20,6 +20,10 @@ namespace tamer {
 // For prediction: without dropout and the like, and without what no output needs.
 absl::StatusOr<Graph> Infer(const Graph& network);
 
+// The network with the value called `value` as an input instead of computed, what
+// only it needed being left out. Parameters keep their names.
+absl::StatusOr<Graph> CutBelow(const Graph& network, const std::string& value);
+
 // Infer, and the loss and its metric as outputs beside the network's own: what
 // evaluation runs.
 absl::StatusOr<Graph> Evaluate(const Graph& network, const FinetuneDef& finetune);

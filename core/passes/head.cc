@@ -1,0 +1,106 @@
+#include "core/passes/head.h"
+
+#include "absl/strings/str_join.h"
+#include "core/base/suggest.h"
+#include "core/graph/text.h"
+#include "core/passes/copy.h"
+#include "proto/ops/loss.pb.h"
+#include "proto/ops/shape.pb.h"
+
+namespace tamer {
+namespace {
+
+absl::StatusOr<std::string> FindPrediction(const Graph& graph,
+                                           const FinetuneDef& finetune) {
+  const std::vector<std::string> outputs = OutputNames(graph);
+  if (!finetune.has_output()) {
+    if (outputs.size() == 1) return outputs[0];
+    return Invalid("finetune: the network has ", outputs.size(),
+                   " outputs; say by output: which the loss sees (",
+                   absl::StrJoin(outputs, ", "), ")");
+  }
+  if (graph.FindValue(finetune.output()) >= 0) return finetune.output();
+  std::vector<std::string> names;
+  for (const Value& value : graph.values()) names.push_back(value.name);
+  return Invalid("finetune: output names no value \"", finetune.output(), "\"",
+                 DidYouMean(finetune.output(), names));
+}
+
+// The network's own input, in the prediction's shape.
+absl::StatusOr<std::string> InputAsTarget(Graph& graph,
+                                          const std::string& prediction) {
+  if (graph.inputs().size() != 1) {
+    return Invalid("finetune: target: INPUT needs a network with one input, ",
+                   "not ", graph.inputs().size());
+  }
+  const Value& input = graph.value(graph.inputs()[0]);
+  const Value& output = graph.value(graph.FindValue(prediction));
+  if (input.type == output.type) return input.name;
+  if (input.type.shape.elements() != output.type.shape.elements()) {
+    return Invalid("finetune: target: INPUT: the input is ",
+                   input.type.ToString(), ", but \"", prediction, "\" is ",
+                   output.type.ToString());
+  }
+  TAMER_RETURN_IF_ERROR(
+      graph.AddNode("targets", op::ReshapeLike(), {input.name, prediction})
+          .status());
+  return std::string("targets");
+}
+
+absl::StatusOr<std::string> AddTarget(Graph& graph, const FinetuneDef& finetune,
+                                      bool labels,
+                                      const std::string& prediction) {
+  if (finetune.target() == FinetuneDef::INPUT) {
+    return InputAsTarget(graph, prediction);
+  }
+  const TensorType type = graph.value(graph.FindValue(prediction)).type;
+  TensorType target = type;
+  if (labels) {
+    if (type.shape.rank() < 1) return Invalid("finetune: a loss needs a batch");
+    target = {DType::kInt32, Shape({type.shape.dim(0)})};
+  }
+  const std::string name = labels ? "labels" : "targets";
+  TAMER_RETURN_IF_ERROR(
+      Annotate(graph.AddInput(name, target).status(), "finetune"));
+  return name;
+}
+
+// A loss has a scalar and its gradient as outputs, and no parameters.
+absl::Status CheckIsLoss(const Graph& graph, const Node& node) {
+  if (node.outputs.size() == 2 && node.variables.empty() &&
+      graph.value(node.outputs[0]).type == TensorType()) {
+    return absl::OkStatus();
+  }
+  return Invalid("finetune: ", node.op->name(), " is not a loss; one is ",
+                 "SoftmaxCrossEntropy");
+}
+
+}  // namespace
+
+absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
+  if (!finetune.has_loss()) {
+    return Invalid("finetune has no loss; add ",
+                   "loss { [op/SoftmaxCrossEntropy] {} }");
+  }
+  TAMER_ASSIGN_OR_RETURN(const std::string prediction,
+                         FindPrediction(graph, finetune));
+  auto loss = UnpackOp(finetune.loss(), graph.registry());
+  if (!loss.ok()) return Annotate(loss.status(), "finetune: loss");
+  const bool labels =
+      (*loss)->GetDescriptor() == op::SoftmaxCrossEntropy::descriptor();
+  TAMER_ASSIGN_OR_RETURN(const std::string target,
+                         AddTarget(graph, finetune, labels, prediction));
+  auto node = graph.AddNode("loss", **loss, {prediction, target});
+  if (!node.ok()) return Annotate(node.status(), "finetune");
+  TAMER_RETURN_IF_ERROR(CheckIsLoss(graph, graph.node(*node)));
+  Head head{"loss", {"loss"}};
+  if (labels) {
+    TAMER_RETURN_IF_ERROR(
+        graph.AddNode("accuracy", op::Accuracy(), {prediction, target})
+            .status());
+    head.outputs.push_back("accuracy");
+  }
+  return head;
+}
+
+}  // namespace tamer

@@ -1,0 +1,193 @@
+#include "core/passes/solver.h"
+
+#include <cmath>
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "core/base/suggest.h"
+#include "proto/ops/update.pb.h"
+
+namespace tamer {
+namespace {
+
+absl::Status Require(bool holds, const char* field, double seen,
+                     const char* rule) {
+  if (holds) return absl::OkStatus();
+  return Invalid("solver: ", field, " is ", seen, "; it must be ", rule);
+}
+
+bool Positive(double x) { return std::isfinite(x) && x > 0; }
+bool InUnit(double x) { return x >= 0 && x < 1; }
+
+absl::Status CheckRate(double rate) {
+  return Require(Positive(rate), "learning_rate", rate, "above 0");
+}
+
+absl::Status CheckAdam(const AdamDef& adam) {
+  TAMER_RETURN_IF_ERROR(CheckRate(adam.learning_rate()));
+  TAMER_RETURN_IF_ERROR(
+      Require(InUnit(adam.beta1()), "beta1", adam.beta1(), "in [0, 1)"));
+  TAMER_RETURN_IF_ERROR(
+      Require(InUnit(adam.beta2()), "beta2", adam.beta2(), "in [0, 1)"));
+  return Require(Positive(adam.epsilon()), "epsilon", adam.epsilon(), "above 0");
+}
+
+absl::Status CheckSgd(const SgdDef& sgd) {
+  TAMER_RETURN_IF_ERROR(CheckRate(sgd.learning_rate()));
+  return Require(InUnit(sgd.momentum()), "momentum", sgd.momentum(),
+                 "in [0, 1)");
+}
+
+// An update op with the settings of one parameter.
+std::unique_ptr<OpParams> NewUpdate(const SolverDef& solver,
+                                    const op::UpdateSettings& settings) {
+  const auto with_settings = [&](auto rule) -> std::unique_ptr<OpParams> {
+    *rule.mutable_settings() = settings;
+    return std::make_unique<decltype(rule)>(rule);
+  };
+  const auto adam = [&](const AdamDef& def, bool decoupled) {
+    op::Adam rule;
+    rule.set_beta1(def.beta1());
+    rule.set_beta2(def.beta2());
+    rule.set_epsilon(def.epsilon());
+    if (decoupled) rule.set_decoupled_decay(true);
+    return with_settings(rule);
+  };
+  switch (solver.rule_case()) {
+    case SolverDef::kSgd:
+      if (solver.sgd().momentum() == 0) return with_settings(op::Sgd());
+      return with_settings(op::Momentum());
+    case SolverDef::kNesterov: {
+      op::Momentum rule;
+      rule.set_nesterov(true);
+      return with_settings(rule);
+    }
+    case SolverDef::kAdam:
+      return adam(solver.adam(), false);
+    case SolverDef::kAdamw:
+      return adam(solver.adamw(), true);
+    case SolverDef::kRmsprop: {
+      op::RmsProp rule;
+      rule.set_rho(solver.rmsprop().rho());
+      rule.set_epsilon(solver.rmsprop().epsilon());
+      return with_settings(rule);
+    }
+    case SolverDef::kAdagrad: {
+      op::AdaGrad rule;
+      rule.set_epsilon(solver.adagrad().epsilon());
+      return with_settings(rule);
+    }
+    case SolverDef::RULE_NOT_SET:
+      break;
+  }
+  return nullptr;
+}
+
+// The multiplier of the longest name that covers `node`.
+float MultiplierOf(const SolverDef& solver, const std::string& node) {
+  float multiplier = 1;
+  size_t longest = 0;
+  for (const auto& entry : solver.rate_multiplier()) {
+    if (Covers(entry.first, node) && entry.first.size() >= longest) {
+      longest = entry.first.size();
+      multiplier = entry.second;
+    }
+  }
+  return multiplier;
+}
+
+absl::Status AddScalarInput(Graph& graph, const char* name) {
+  if (graph.FindValue(name) >= 0) {
+    return Invalid("the name \"", name, "\" is the solver's; call your own ",
+                   "value something else");
+  }
+  return graph.AddInput(name, TensorType()).status();
+}
+
+}  // namespace
+
+bool Covers(const std::string& name, const std::string& node) {
+  if (!absl::StartsWith(node, name)) return false;
+  return node.size() == name.size() || node[name.size()] == '/' ||
+         node[name.size()] == '.';
+}
+
+absl::Status CheckCoversSome(const Graph& graph, const std::string& name,
+                             const char* field) {
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes()) {
+    if (Covers(name, node.name)) return absl::OkStatus();
+    names.push_back(node.name);
+  }
+  return Invalid(field, ": there is no node \"", name, "\"",
+                 DidYouMean(name, names));
+}
+
+absl::Status CheckSolver(const SolverDef& solver) {
+  const float decay = solver.weight_decay();
+  TAMER_RETURN_IF_ERROR(Require(std::isfinite(decay) && decay >= 0,
+                                "weight_decay", decay, "at least 0"));
+  for (const auto& entry : solver.rate_multiplier()) {
+    if (!std::isfinite(entry.second) || entry.second < 0) {
+      return Invalid("solver: rate_multiplier of \"", entry.first, "\" is ",
+                     entry.second, "; it must be at least 0");
+    }
+  }
+  switch (solver.rule_case()) {
+    case SolverDef::kSgd:
+      return CheckSgd(solver.sgd());
+    case SolverDef::kNesterov:
+      return CheckSgd(solver.nesterov());
+    case SolverDef::kAdam:
+      return CheckAdam(solver.adam());
+    case SolverDef::kAdamw:
+      return CheckAdam(solver.adamw());
+    case SolverDef::kRmsprop:
+      TAMER_RETURN_IF_ERROR(CheckRate(solver.rmsprop().learning_rate()));
+      TAMER_RETURN_IF_ERROR(Require(InUnit(solver.rmsprop().rho()), "rho",
+                                    solver.rmsprop().rho(), "in [0, 1)"));
+      return Require(Positive(solver.rmsprop().epsilon()), "epsilon",
+                     solver.rmsprop().epsilon(), "above 0");
+    case SolverDef::kAdagrad:
+      TAMER_RETURN_IF_ERROR(CheckRate(solver.adagrad().learning_rate()));
+      return Require(Positive(solver.adagrad().epsilon()), "epsilon",
+                     solver.adagrad().epsilon(), "above 0");
+    case SolverDef::RULE_NOT_SET:
+      break;
+  }
+  return Invalid("the solver has no rule; add solver { nesterov { ",
+                 "learning_rate: 0.1 momentum: 0.9 } }");
+}
+
+absl::Status AddUpdates(Graph& graph,
+                        const std::map<std::string, std::string>& gradients,
+                        const SolverDef& solver) {
+  TAMER_RETURN_IF_ERROR(CheckSolver(solver));
+  std::vector<std::string> scalars = {"learning_rate"};
+  const bool momentum = solver.has_nesterov() ||
+                        (solver.has_sgd() && solver.sgd().momentum() != 0);
+  if (momentum) scalars.push_back("momentum");
+  for (const std::string& name : scalars) {
+    TAMER_RETURN_IF_ERROR(AddScalarInput(graph, name.c_str()));
+  }
+  for (const auto& entry : gradients) {
+    const ValueId id = graph.FindValue(entry.first);
+    const VariableSpec& spec = graph.variable_spec(id);
+    op::UpdateSettings settings;
+    const float multiplier =
+        MultiplierOf(solver, graph.node(graph.value(id).node).name);
+    if (multiplier != 1) settings.set_learning_rate_multiplier(multiplier);
+    if (solver.weight_decay() > 0 && (spec.decay || solver.decay_biases())) {
+      settings.set_weight_decay(solver.weight_decay());
+    }
+    std::vector<std::string> inputs = {entry.first, entry.second};
+    inputs.insert(inputs.end(), scalars.begin(), scalars.end());
+    TAMER_RETURN_IF_ERROR(graph
+                              .AddNode("update/" + entry.first,
+                                       *NewUpdate(solver, settings), inputs)
+                              .status());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tamer
