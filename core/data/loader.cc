@@ -1,0 +1,204 @@
+#include "core/data/loader.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "core/base/random.h"
+#include "core/base/tensor.h"
+
+namespace tamer {
+namespace {
+
+// Batches are handed over in chunks of about this many bytes: waking a thread
+// costs as much as a small batch.
+constexpr int64_t kChunkBytes = 512 * 1024;
+constexpr int kChunks = 3;
+
+void FillOrder(uint64_t seed, int64_t epoch, std::vector<int64_t>* order) {
+  const int64_t n = static_cast<int64_t>(order->size());
+  const uint64_t key = StreamKey(seed, "shuffle");
+  for (int64_t i = 0; i < n; ++i) (*order)[i] = i;
+  // Fisher and Yates.
+  for (int64_t i = n - 1; i > 0; --i) {
+    const uint64_t j = RandomBelow(key, static_cast<uint64_t>(epoch),
+                                   static_cast<uint64_t>(i),
+                                   static_cast<uint64_t>(i) + 1);
+    std::swap((*order)[i], (*order)[j]);
+  }
+}
+
+}  // namespace
+
+std::vector<int64_t> EpochOrder(int64_t n, uint64_t seed, int64_t epoch) {
+  std::vector<int64_t> order(n);
+  FillOrder(seed, epoch, &order);
+  return order;
+}
+
+class Loader::Impl {
+ public:
+  Impl(std::shared_ptr<const Dataset> data, FeatureScaling scaling,
+       const LoaderOptions& options)
+      : data_(std::move(data)),
+        scaling_(std::move(scaling)),
+        options_(options),
+        per_epoch_((data_->size + options.batch - 1) / options.batch),
+        epoch_(options.first_epoch),
+        index_(options.first_batch) {
+    // A position at the end of an epoch is the next one's beginning.
+    epoch_ += index_ / per_epoch_;
+    index_ %= per_epoch_;
+    const int64_t width = data_->sample_elements();
+    const int64_t floats = Aligned(options.batch * width * 4);
+    const int64_t per_chunk =
+        std::min<int64_t>(64, std::max<int64_t>(1, kChunkBytes / floats));
+    for (Chunk& chunk : chunks_) {
+      chunk.features = Buffer(per_chunk * floats);
+      chunk.labels = Buffer(per_chunk * Aligned(options.batch * 4));
+      chunk.batches.resize(per_chunk);
+      for (int64_t i = 0; i < per_chunk; ++i) {
+        Batch& batch = chunk.batches[i];
+        batch.features = static_cast<float*>(chunk.features.data()) +
+                         i * floats / 4;
+        if (!data_->labels.empty()) {
+          batch.labels = static_cast<int32_t*>(chunk.labels.data()) +
+                         i * Aligned(options.batch * 4) / 4;
+        }
+      }
+    }
+    order_.resize(data_->size);
+    Reorder();
+    if (options.prefetch) thread_ = std::thread([this] { Prefetch(); });
+  }
+
+  ~Impl() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      quit_ = true;
+    }
+    changed_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  const Batch& Next() {
+    Chunk* chunk = &chunks_[reading_];
+    if (taken_ == chunk->batches.size() || !begun_) {
+      if (begun_) GiveBack();
+      begun_ = true;
+      taken_ = 0;
+      chunk = &chunks_[reading_];
+      AwaitFull(chunk);
+    }
+    return chunk->batches[taken_++];
+  }
+
+  int64_t per_epoch() const { return per_epoch_; }
+
+ private:
+  struct Chunk {
+    Buffer features, labels;
+    std::vector<Batch> batches;
+    bool full = false;
+  };
+
+  void GiveBack() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      chunks_[reading_].full = false;
+    }
+    if (options_.prefetch) changed_.notify_all();
+    reading_ = (reading_ + 1) % kChunks;
+  }
+
+  void AwaitFull(Chunk* chunk) {
+    if (!options_.prefetch) return Fill(chunk);
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return chunk->full; });
+  }
+
+  void Prefetch() {
+    for (int writing = 0;; writing = (writing + 1) % kChunks) {
+      Chunk& chunk = chunks_[writing];
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [&] { return quit_ || !chunk.full; });
+        if (quit_) return;
+      }
+      Fill(&chunk);
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        chunk.full = true;
+      }
+      changed_.notify_all();
+    }
+  }
+
+  void Reorder() {
+    if (options_.shuffle) {
+      FillOrder(options_.seed, epoch_, &order_);
+    } else {
+      for (size_t i = 0; i < order_.size(); ++i) order_[i] = i;
+    }
+  }
+
+  void Fill(Chunk* chunk) {
+    for (Batch& batch : chunk->batches) FillBatch(&batch);
+  }
+
+  void FillBatch(Batch* batch) {
+    const int64_t begin = index_ * options_.batch;
+    const int64_t end = std::min(data_->size, begin + options_.batch);
+    const int64_t width = data_->sample_elements();
+    float* features = const_cast<float*>(batch->features);
+    int32_t* labels = const_cast<int32_t*>(batch->labels);
+    for (int64_t i = begin; i < end; ++i) {
+      scaling_.Apply(*data_, order_[i], features + (i - begin) * width);
+      if (labels != nullptr) labels[i - begin] = data_->labels[order_[i]];
+    }
+    batch->size = end - begin;
+    batch->epoch = epoch_;
+    batch->index = index_;
+    batch->last_in_epoch = end == data_->size;
+    if (++index_ == per_epoch_) {
+      index_ = 0;
+      ++epoch_;
+      if (options_.shuffle) Reorder();
+    }
+  }
+
+  const std::shared_ptr<const Dataset> data_;
+  const FeatureScaling scaling_;
+  const LoaderOptions options_;
+  const int64_t per_epoch_;
+
+  // The preparing thread's, or the caller's without prefetch: what comes next.
+  int64_t epoch_, index_;
+  std::vector<int64_t> order_;
+
+  // The caller's: the chunk it reads, and how many of its batches it has had.
+  int reading_ = 0;
+  size_t taken_ = 0;
+  bool begun_ = false;
+
+  Chunk chunks_[kChunks];
+  std::mutex mutex_;  // guards Chunk::full and quit_
+  std::condition_variable changed_;
+  bool quit_ = false;
+  std::thread thread_;
+};
+
+Loader::Loader(std::shared_ptr<const Dataset> data, FeatureScaling scaling,
+               const LoaderOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(data), std::move(scaling),
+                                   options)) {}
+
+Loader::~Loader() = default;
+
+const Batch& Loader::Next() { return impl_->Next(); }
+
+int64_t Loader::batches_per_epoch() const { return impl_->per_epoch(); }
+
+}  // namespace tamer
