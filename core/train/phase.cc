@@ -65,7 +65,7 @@ class PhaseRun {
   int64_t steps_per_epoch_ = 0;
   double learning_rate_ = 0;
   bool stopped_early_ = false;
-  // For speeds: since when, and how many samples were done since.
+  // For speeds: since when in this epoch, and how many samples were done since.
   Clock::time_point began_, last_report_, last_save_;
   int64_t samples_here_ = 0;
 };
@@ -246,6 +246,8 @@ absl::Status PhaseRun::EndEpoch() {
   progress_.set_step_in_epoch(0);
   progress_.set_samples(0);
   sums_.assign(sums_.size(), 0.0);
+  began_ = Clock::now();
+  samples_here_ = 0;
   return absl::OkStatus();
 }
 
