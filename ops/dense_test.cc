@@ -1,0 +1,208 @@
+#include <cmath>
+
+#include "gtest/gtest.h"
+#include "ops/internal/testing.h"
+#include "proto/ops/dense.pb.h"
+
+namespace tamer {
+namespace {
+
+using Doubles = std::vector<double>;
+
+double Activate(op::Activation activation, float slope, double x) {
+  switch (activation) {
+    case op::SIGMOID:
+      return 1 / (1 + std::exp(-x));
+    case op::TANH:
+      return std::tanh(x);
+    case op::RELU:
+      return std::max(x, 0.0);
+    case op::LEAKY_RELU:
+      return x > 0 ? x : slope * x;
+    case op::GELU:
+      return x * 0.5 * (1 + std::erf(x / std::sqrt(2.0)));
+    case op::LINEAR:
+      break;
+  }
+  return x;
+}
+
+// op(a) * op(b), the operands as they lie in memory.
+Doubles Product(const Doubles& a, const Doubles& b, int m, int k, int n,
+                bool ta, bool tb) {
+  Doubles c(m * n, 0);
+  for (int i = 0; i < m; ++i) {
+    for (int j = 0; j < n; ++j) {
+      for (int l = 0; l < k; ++l) {
+        c[i * n + j] += a[ta ? l * m + i : i * k + l] *
+                        b[tb ? j * k + l : l * n + j];
+      }
+    }
+  }
+  return c;
+}
+
+TEST(DenseTest, EachActivationAndItsGradient) {
+  for (int m : {1, 3, 10}) {
+    for (op::Activation activation :
+         {op::LINEAR, op::SIGMOID, op::TANH, op::RELU, op::LEAKY_RELU,
+          op::GELU}) {
+      op::Dense dense;
+      dense.set_units(7);
+      dense.set_activation(activation);
+      dense.set_slope(0.2);
+      SCOPED_TRACE(op::Activation_Name(activation));
+      CheckOp(dense,
+              {Random({m, 5}, 1), Random({5, 7}, 2), Random({7}, 3)}, {0, 1, 2},
+              [&](const std::vector<Doubles>& in) {
+                Doubles y = Product(in[0], in[1], m, 5, 7, false, false);
+                for (size_t i = 0; i < y.size(); ++i) {
+                  y[i] = Activate(activation, 0.2f, y[i] + in[2][i % 7]);
+                }
+                return std::vector<Doubles>{y};
+              });
+    }
+  }
+}
+
+TEST(DenseTest, MoreDimensionsAreRows) {
+  op::Dense dense;
+  dense.set_units(4);
+  CheckOp(dense, {Random({2, 3, 5}, 1), Random({5, 4}, 2), Random({4}, 3)},
+          {0, 1, 2}, [](const std::vector<Doubles>& in) {
+            Doubles y = Product(in[0], in[1], 6, 5, 4, false, false);
+            for (size_t i = 0; i < y.size(); ++i) y[i] += in[2][i % 4];
+            return std::vector<Doubles>{y};
+          });
+}
+
+TEST(DenseTest, WithoutBias) {
+  op::Dense dense;
+  dense.set_units(4);
+  dense.set_bias(false);
+  CheckOp(dense, {Random({3, 5}, 1), Random({5, 4}, 2)}, {0, 1},
+          [](const std::vector<Doubles>& in) {
+            return std::vector<Doubles>{
+                Product(in[0], in[1], 3, 5, 4, false, false)};
+          });
+}
+
+// The shapes of 784-500-250-10 at the usual minibatches: results are the same
+// bits on any number of threads (CheckOp asserts it).
+TEST(DenseTest, RealShapesOnAnyNumberOfThreads) {
+  for (int m : {1, 10, 100}) {
+    op::Dense dense;
+    dense.set_units(500);
+    dense.set_activation(op::SIGMOID);
+    CheckOp(dense,
+            {Random({m, 784}, 1), Random({784, 500}, 2, -0.05, 0.05),
+             Random({500}, 3)},
+            {}, [&](const std::vector<Doubles>& in) {
+              Doubles y = Product(in[0], in[1], m, 784, 500, false, false);
+              for (size_t i = 0; i < y.size(); ++i) {
+                y[i] = Activate(op::SIGMOID, 0, y[i] + in[2][i % 500]);
+              }
+              return std::vector<Doubles>{y};
+            });
+  }
+}
+
+TEST(DenseTest, InferErrorsShowTheShapes) {
+  op::Dense dense;
+  EXPECT_EQ(InferError(dense, {{DType::kFloat, Shape({-1, 4})}}),
+            "units is 0; it must be 1 to 16777216");
+  dense.set_units(3);
+  EXPECT_EQ(InferError(dense, {}), "takes 1 input (x), not 0");
+  EXPECT_EQ(InferError(dense, {{DType::kFloat, Shape({-1})}}),
+            "the input must have a batch and at least one more dimension, as "
+            "[B, in], but is [B]");
+  EXPECT_EQ(InferError(dense, {{DType::kInt32, Shape({-1, 4})}}),
+            "input 0 must be FLOAT, not INT32 [B, 4]");
+}
+
+TEST(AffineTest, BorrowedWeightsBothWays) {
+  for (bool transposed : {false, true}) {
+    op::Affine affine;
+    affine.set_transpose_weight(transposed);
+    affine.set_activation(op::SIGMOID);
+    std::vector<int64_t> shape = {5, 4};
+    if (transposed) std::swap(shape[0], shape[1]);
+    CheckOp(affine, {Random({3, 5}, 1), Random(shape, 2), Random({4}, 3)},
+            {0, 1, 2}, [&](const std::vector<Doubles>& in) {
+              Doubles y = Product(in[0], in[1], 3, 5, 4, false, transposed);
+              for (size_t i = 0; i < y.size(); ++i) {
+                y[i] = Activate(op::SIGMOID, 0, y[i] + in[2][i % 4]);
+              }
+              return std::vector<Doubles>{y};
+            });
+  }
+}
+
+TEST(AffineTest, InferErrorsShowTheShapes) {
+  op::Affine affine;
+  const TensorType x{DType::kFloat, Shape({-1, 5})};
+  EXPECT_EQ(InferError(affine, {x, {DType::kFloat, Shape({4, 5})}}),
+            "the input is [B, 5], but the weight [4, 5] takes 4 numbers a row");
+  affine.set_transpose_weight(true);
+  EXPECT_EQ(InferError(affine, {x, {DType::kFloat, Shape({5, 4})}}),
+            "the input is [B, 5], but the weight [5, 4], transposed, takes 4 "
+            "numbers a row");
+  EXPECT_EQ(InferError(affine, {x, {DType::kFloat, Shape({4, 5})},
+                                {DType::kFloat, Shape({5})}}),
+            "the bias must be [4], but is [5]");
+}
+
+TEST(MatMulTest, AllFourTransposesAndTheirGradients) {
+  for (bool ta : {false, true}) {
+    for (bool tb : {false, true}) {
+      op::MatMul product;
+      product.set_transpose_a(ta);
+      product.set_transpose_b(tb);
+      SCOPED_TRACE(absl::StrCat(ta, tb));
+      CheckOp(product,
+              {ta ? Random({5, 3}, 1) : Random({3, 5}, 1),
+               tb ? Random({4, 5}, 2) : Random({5, 4}, 2)},
+              {0, 1}, [&](const std::vector<Doubles>& in) {
+                return std::vector<Doubles>{
+                    Product(in[0], in[1], 3, 5, 4, ta, tb)};
+              });
+    }
+  }
+}
+
+TEST(MatMulTest, WeightGradientShapesOnAnyNumberOfThreads) {
+  op::MatMul product;
+  product.set_transpose_a(true);
+  for (int k : {1, 7, 10, 100, 200}) {
+    CheckOp(product, {Random({k, 300}, 1), Random({k, 250}, 2)}, {},
+            [&](const std::vector<Doubles>& in) {
+              return std::vector<Doubles>{
+                  Product(in[0], in[1], 300, k, 250, true, false)};
+            });
+  }
+}
+
+TEST(MatMulTest, InferErrorsShowTheShapes) {
+  op::MatMul product;
+  const auto type = [](std::vector<int64_t> dims) {
+    return TensorType{DType::kFloat, Shape(std::move(dims))};
+  };
+  EXPECT_EQ(InferError(product, {type({-1, 5}), type({4, 5})}),
+            "the inner dimensions differ: [B, 5] times [4, 5]");
+  product.set_transpose_b(true);
+  EXPECT_EQ(InferError(product, {type({-1, 5}), type({-1, 5})}),
+            "the product of [B, 5] and [B, 5] would grow with the square of the "
+            "batch");
+}
+
+TEST(BiasTest, AddsAlongTheLastDimension) {
+  CheckOp(op::Bias(), {Random({2, 3, 4}, 1), Random({4}, 2)}, {0, 1},
+          [](const std::vector<Doubles>& in) {
+            Doubles y = in[0];
+            for (size_t i = 0; i < y.size(); ++i) y[i] += in[1][i % 4];
+            return std::vector<Doubles>{y};
+          });
+}
+
+}  // namespace
+}  // namespace tamer
