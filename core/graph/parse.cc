@@ -183,6 +183,17 @@ bool IsAboutUnknownOp(const Fault& warning) {
   return absl::StrContains(warning.text, "google.protobuf.Empty");
 }
 
+// Protobuf points behind an unknown field's name; people look for its beginning.
+void PointAtField(const std::vector<std::string>& lines, Fault* fault) {
+  if (!absl::StrContains(fault->text, "has no field named")) return;
+  const std::string field = Quoted(fault->text, 1);
+  const int begin = fault->column - static_cast<int>(field.size());
+  if (begin >= 0 && fault->line < static_cast<int>(lines.size()) &&
+      lines[fault->line].compare(begin, field.size(), field) == 0) {
+    fault->column = begin;
+  }
+}
+
 // Blanks what cannot be parsed, keeping lines where they are.
 void Blank(size_t begin, size_t end, std::string* text) {
   for (size_t i = begin; i < end && i < text->size(); ++i) {
@@ -271,7 +282,9 @@ void ParseAll(const std::string& original, const std::string& file,
   std::sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) {
     return std::make_pair(a.line, a.column) < std::make_pair(b.line, b.column);
   });
-  for (const Fault& fault : faults) {
+  const std::vector<std::string> lines = absl::StrSplit(original, '\n');
+  for (Fault& fault : faults) {
+    PointAtField(lines, &fault);
     result->faults.push_back(Where(file, fault, ElementAt(elements, fault.line)) +
                              Reword(fault.text, registry));
   }

@@ -26,11 +26,30 @@ absl::StatusOr<std::string> FeatureInput(const Graph& graph) {
 
 }  // namespace
 
+absl::Status CheckFits(const Graph& graph, const Dataset& data) {
+  TAMER_ASSIGN_OR_RETURN(const std::string features, FeatureInput(graph));
+  const TensorType& type = graph.value(graph.FindValue(features)).type;
+  if (type.dtype != DType::kFloat ||
+      -type.shape.elements() != data.sample_elements()) {
+    return Invalid("the network's input \"", features, "\" is ",
+                   type.ToString(), ", but the samples of ", data.source,
+                   " are ", data.sample_shape.ToString(), " (",
+                   data.sample_elements(), " numbers)");
+  }
+  const bool labels =
+      graph.FindValue("labels") >= 0 || graph.FindValue("targets") >= 0;
+  if (labels && data.labels.empty()) {
+    return Invalid("the loss needs labels, and ", data.source, " has none");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
     const Graph& graph, const Dataset& data, int64_t batch, uint64_t seed,
     bool parallel_branches, Variables* variables, Scheduler* scheduler) {
   auto executor = std::unique_ptr<Executor>(new Executor);
   executor->scheduler_ = scheduler;
+  TAMER_RETURN_IF_ERROR(CheckFits(graph, data));
   for (ValueId id : graph.outputs()) {
     executor->output_names_.push_back(graph.value(id).name);
   }
@@ -41,32 +60,21 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   for (int64_t size : {full, data.size % full}) {
     if (size == 0) continue;
     options.batch = size;
-    TAMER_RETURN_IF_ERROR(executor->AddPlan(graph, options, data, variables));
+    TAMER_RETURN_IF_ERROR(executor->AddPlan(graph, options, variables));
   }
   executor->current_ = &executor->plans_[0];
   return executor;
 }
 
 absl::Status Executor::AddPlan(const Graph& graph, const PlanOptions& options,
-                               const Dataset& data, Variables* variables) {
+                               Variables* variables) {
   Sized sized;
   TAMER_ASSIGN_OR_RETURN(const std::string features, FeatureInput(graph));
   TAMER_ASSIGN_OR_RETURN(sized.plan, Plan::Compile(graph, options, variables));
   Plan& plan = *sized.plan;
   sized.features = plan.FindInput(features);
-  const TensorType& type = graph.value(graph.FindValue(features)).type;
-  if (type.dtype != DType::kFloat ||
-      -type.shape.elements() != data.sample_elements()) {
-    return Invalid("the network's input \"", features, "\" is ",
-                   type.ToString(), ", but the samples of ", data.source,
-                   " are ", data.sample_shape.ToString(), " (",
-                   data.sample_elements(), " numbers)");
-  }
   sized.labels = plan.FindInput("labels");
   sized.targets = plan.FindInput("targets");
-  if ((sized.labels >= 0 || sized.targets >= 0) && data.labels.empty()) {
-    return Invalid("the loss needs labels, and ", data.source, " has none");
-  }
   if (sized.targets >= 0) {
     const TensorType& targets = plan.input_type(sized.targets);
     sized.target_width = targets.shape.elements() / options.batch;

@@ -11,6 +11,10 @@
 
 namespace tamer {
 
+// An error if the samples of `data` are not what the graph's inputs take, or its
+// loss needs labels that `data` lacks.
+absl::Status CheckFits(const Graph& graph, const Dataset& data);
+
 // Runs one graph on the minibatches of a data set: a Plan for the full batch
 // size and another for the last, smaller one, over the same variables.
 //
@@ -47,7 +51,7 @@ class Executor {
 
   Executor() = default;
   absl::Status AddPlan(const Graph& graph, const PlanOptions& options,
-                       const Dataset& data, Variables* variables);
+                       Variables* variables);
   absl::Status FillTargets(const Batch& batch, int64_t width);
 
   Scheduler* scheduler_ = nullptr;

@@ -15,6 +15,7 @@
 #include "core/runtime/scheduler.h"
 #include "core/train/checkpoint.h"
 #include "core/train/evaluate.h"
+#include "core/train/executor.h"
 #include "core/train/files.h"
 #include "core/train/metrics_log.h"
 #include "core/train/phase.h"
@@ -43,6 +44,7 @@ class Run {
 
  private:
   absl::Status Open();
+  absl::Status CheckStages() const;
   absl::Status OpenFolder();
   absl::Status CheckFolderIsOurs(const std::string& run_file) const;
   absl::Status Resume(const Checkpoint& checkpoint);
@@ -106,6 +108,31 @@ absl::Status Run::CheckFolderIsOurs(const std::string& run_file) const {
   return absl::OkStatus();
 }
 
+// Makes every stage's graphs once, so that a fault of the last stage is told
+// before the first begins, and before anything is written.
+absl::Status Run::CheckStages() const {
+  for (const StageDef& stage : recipe_.def.stage()) {
+    std::vector<absl::StatusOr<Graph>> graphs;
+    if (stage.has_finetune()) {
+      graphs.push_back(
+          tamer::Finetune(network_, stage.finetune(), stage.solver()));
+    }
+    for (const PretrainLayer& layer : stage.pretrain().layer()) {
+      graphs.push_back(tamer::Pretrain(
+          network_, layer, layer.has_solver() ? layer.solver() : stage.solver()));
+    }
+    for (const auto& graph : graphs) {
+      absl::Status status = graph.status();
+      if (status.ok()) status = CheckFits(*graph, *data_.train);
+      if (!status.ok()) {
+        return Annotate(status, absl::StrCat(recipe_.file, ": stage \"",
+                                             stage.name(), "\""));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Run::OpenFolder() {
   TAMER_RETURN_IF_ERROR(MakeFolder(path_));
   TAMER_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(path_));
@@ -131,6 +158,7 @@ absl::Status Run::Open() {
   threads.inter_op = recipe_.def.threads().inter_op();
   scheduler_ = std::make_unique<Scheduler>(threads);
   TAMER_ASSIGN_OR_RETURN(data_, LoadData(recipe_));
+  TAMER_RETURN_IF_ERROR(CheckStages());
   TAMER_RETURN_IF_ERROR(OpenFolder());
   std::string complaint;
   const auto rolling = LoadRolling(path_, &complaint);
