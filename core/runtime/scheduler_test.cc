@@ -1,0 +1,180 @@
+#include "core/runtime/scheduler.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+#include "core/base/allocation_counter.h"
+#include "core/base/random.h"
+#include "gtest/gtest.h"
+#include "proto/ops/elementwise.pb.h"
+
+namespace tamer {
+namespace {
+
+// A node whose work is a function of the test's, by the node's `factor`.
+using Work = std::function<absl::Status(int)>;
+
+class WorkKernel : public Kernel {
+ public:
+  WorkKernel(const Work* work, int which) : work_(work), which_(which) {}
+  absl::Status Run(const KernelArgs& args) override {
+    float sum = static_cast<float>(which_);
+    for (const Tensor& input : args.inputs) sum += 0.5f * *input.floats();
+    *args.outputs[0].floats() = sum;
+    return *work_ ? (*work_)(which_) : absl::OkStatus();
+  }
+
+ private:
+  const Work* work_;
+  const int which_;
+};
+
+class WorkOp : public TypedOp<op::Scale> {
+ public:
+  explicit WorkOp(const Work* work) : work_(work) {}
+  absl::StatusOr<Inference> Infer(
+      const OpParams&, absl::Span<const TensorType>) const override {
+    Inference result;
+    result.outputs.resize(1);
+    return result;
+  }
+  absl::StatusOr<std::unique_ptr<Kernel>> Compile(
+      const KernelSpec& spec) const override {
+    return std::make_unique<WorkKernel>(
+        work_, static_cast<int>(Typed(*spec.params).factor()));
+  }
+
+ private:
+  const Work* work_;
+};
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  SchedulerTest() : graph_(&registry_) {
+    EXPECT_TRUE(registry_.Register(std::make_unique<WorkOp>(&work_)).ok());
+  }
+  void Add(int which, const std::vector<int>& inputs) {
+    op::Scale params;
+    params.set_factor(static_cast<float>(which));
+    std::vector<std::string> names;
+    for (int input : inputs) names.push_back(absl::StrCat("n", input));
+    ASSERT_TRUE(
+        graph_.AddNode(absl::StrCat("n", which), params, names).ok());
+    last_ = absl::StrCat("n", which);
+  }
+  std::unique_ptr<Plan> Compile() {
+    EXPECT_TRUE(graph_.AddOutput(last_).ok());
+    PlanOptions options;
+    options.parallel_branches = true;
+    auto plan = Plan::Compile(graph_, options, &variables_);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    return *std::move(plan);
+  }
+  void AddDiamond() {
+    Add(0, {});
+    Add(1, {0});
+    Add(2, {0});
+    Add(3, {1, 2});
+  }
+
+  Work work_;
+  OpRegistry registry_;
+  Graph graph_;
+  Variables variables_;
+  std::string last_;
+};
+
+ThreadOptions Threads(int inter_op) {
+  ThreadOptions threads;
+  threads.intra_op = 1;
+  threads.inter_op = inter_op;
+  return threads;
+}
+
+// Nodes 1 and 2 each wait until the other has begun, which only happens if both
+// branches run at once.
+TEST_F(SchedulerTest, TheBranchesOfADiamondRunAtOnce) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int begun = 0;
+  work_ = [&](int which) -> absl::Status {
+    if (which != 1 && which != 2) return absl::OkStatus();
+    std::unique_lock<std::mutex> lock(mutex);
+    ++begun;
+    changed.notify_all();
+    const bool met = changed.wait_for(lock, std::chrono::seconds(20),
+                                      [&] { return begun % 2 == 0; });
+    return met ? absl::OkStatus() : absl::DeadlineExceededError("alone");
+  };
+  AddDiamond();
+  const auto plan = Compile();
+  Scheduler scheduler(Threads(2));
+  for (int i = 0; i < 50; ++i) {
+    const absl::Status status = scheduler.Run(*plan, i);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+}
+
+TEST_F(SchedulerTest, AnErrorStopsTheRunAndNamesTheNode) {
+  std::atomic<int> runs{0};
+  work_ = [&](int which) -> absl::Status {
+    ++runs;
+    return which == 1 ? absl::InvalidArgumentError("no good")
+                      : absl::OkStatus();
+  };
+  AddDiamond();
+  const auto plan = Compile();
+  for (int inter_op : {1, 2, 4}) {
+    Scheduler scheduler(Threads(inter_op));
+    for (int i = 0; i < 20; ++i) {
+      runs = 0;
+      EXPECT_EQ(scheduler.Run(*plan, 0).message(), "node \"n1\": no good");
+      EXPECT_LE(runs, 3);  // the last node never runs
+    }
+  }
+  // And the scheduler goes on after an error.
+  work_ = nullptr;
+  Scheduler scheduler(Threads(2));
+  EXPECT_TRUE(scheduler.Run(*plan, 0).ok());
+}
+
+TEST_F(SchedulerTest, AnyNumberOfThreadsGivesTheSameResult) {
+  for (int i = 0; i < 300; ++i) {
+    std::vector<int> inputs;
+    for (int k = 0; k < 3 && i > 0; ++k) {
+      inputs.push_back(static_cast<int>(RandomBelow(5, k, i, i)));
+    }
+    Add(i, inputs);
+  }
+  const auto plan = Compile();
+  float expected = 0;
+  for (int inter_op : {1, 2, 3, 5}) {
+    Scheduler scheduler(Threads(inter_op));
+    for (int i = 0; i < 30; ++i) {
+      ASSERT_TRUE(scheduler.Run(*plan, i).ok());
+      const float seen = plan->FindOutput(last_).floats()[0];
+      if (inter_op == 1 && i == 0) expected = seen;
+      ASSERT_EQ(seen, expected);
+    }
+  }
+}
+
+TEST_F(SchedulerTest, RunningAllocatesNothing) {
+  AddDiamond();
+  const auto plan = Compile();
+  for (int inter_op : {1, 2}) {
+    Scheduler scheduler(Threads(inter_op));
+    ASSERT_TRUE(scheduler.Run(*plan, 0).ok());
+    const int64_t before = OwnAllocations();
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(scheduler.Run(*plan, i).ok());
+    }
+    EXPECT_EQ(OwnAllocations(), before);
+  }
+}
+
+}  // namespace
+}  // namespace tamer
