@@ -190,17 +190,17 @@ class SoftmaxGradientOp : public TypedOp<op::SoftmaxGradient> {
       const KernelSpec& spec) const override {
     const int64_t rows = spec.inputs[0].shape.rows();
     const int64_t n = spec.inputs[0].shape.back();
-    return MakeKernel([rows, n, log = Typed(*spec.params).log()](
-                          const KernelArgs& args) {
-      ParallelFor(rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          SoftmaxGradientRow(args.inputs[0].floats() + r * n,
-                             args.inputs[1].floats() + r * n, n, log,
-                             args.outputs[0].floats() + r * n);
-        }
-      });
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [rows, n, log = Typed(*spec.params).log()](const KernelArgs& args) {
+          ParallelFor(rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
+            for (int64_t r = begin; r < end; ++r) {
+              SoftmaxGradientRow(args.inputs[0].floats() + r * n,
+                                 args.inputs[1].floats() + r * n, n, log,
+                                 args.outputs[0].floats() + r * n);
+            }
+          });
+          return absl::OkStatus();
+        });
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }

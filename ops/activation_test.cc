@@ -22,7 +22,8 @@ TEST(ActivationTest, ValuesAndGradients) {
   const std::vector<Value> x = {Random({10, 37}, 5, -4, 4)};
   CheckOp(op::Sigmoid(), x, {0},
           Elementwise([](double v) { return 1 / (1 + std::exp(-v)); }));
-  CheckOp(op::Tanh(), x, {0}, Elementwise([](double v) { return std::tanh(v); }));
+  CheckOp(op::Tanh(), x, {0},
+          Elementwise([](double v) { return std::tanh(v); }));
   CheckOp(op::Relu(), x, {0},
           Elementwise([](double v) { return std::max(v, 0.0); }));
   CheckOp(op::Gelu(), x, {0}, Elementwise([](double v) {

@@ -5,8 +5,8 @@
 
 namespace tamer {
 
-// Takes in every op of this package. The function is generated from the names of
-// its files, so that a new family is a new file and nothing else.
+// Takes in every op of this package. The function is generated from the names
+// of its files, so that a new family is a new file and nothing else.
 absl::Status RegisterBuiltinOps(OpRegistry& registry);
 
 }  // namespace tamer

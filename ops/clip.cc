@@ -41,15 +41,15 @@ class ClipByValueOp : public TypedOp<op::ClipByValue> {
   }
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
-    return MakeKernel([n = spec.outputs[0].shape.elements(),
-                       limit = Typed(*spec.params).limit()](
-                          const KernelArgs& args) {
-      ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        Limit(args.inputs[0].floats() + begin, limit, end - begin,
-              args.outputs[0].floats() + begin);
-      });
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [n = spec.outputs[0].shape.elements(),
+         limit = Typed(*spec.params).limit()](const KernelArgs& args) {
+          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
+            Limit(args.inputs[0].floats() + begin, limit, end - begin,
+                  args.outputs[0].floats() + begin);
+          });
+          return absl::OkStatus();
+        });
   }
   int InPlaceInput(const OpParams&, int) const override { return 0; }
 };
@@ -96,17 +96,17 @@ class ClipByNormOp : public TypedOp<op::ClipByNorm> {
   }
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
-    return MakeKernel([n = spec.outputs[0].shape.elements(),
-                       limit = Typed(*spec.params).limit()](
-                          const KernelArgs& args) {
-      const float norm = std::sqrt(args.inputs[1].floats()[0]);
-      const float factor = norm > limit ? limit / norm : 1.0f;
-      ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        MultiplyBy(args.inputs[0].floats() + begin, factor, end - begin,
-                   args.outputs[0].floats() + begin);
-      });
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [n = spec.outputs[0].shape.elements(),
+         limit = Typed(*spec.params).limit()](const KernelArgs& args) {
+          const float norm = std::sqrt(args.inputs[1].floats()[0]);
+          const float factor = norm > limit ? limit / norm : 1.0f;
+          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
+            MultiplyBy(args.inputs[0].floats() + begin, factor, end - begin,
+                       args.outputs[0].floats() + begin);
+          });
+          return absl::OkStatus();
+        });
   }
   int InPlaceInput(const OpParams&, int) const override { return 0; }
 };

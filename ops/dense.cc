@@ -1,8 +1,8 @@
 // Dense, Affine and MatMul: matrix products on oneDNN.
 //
 // A tensor of rank above 2 is seen as the matrix of its rows: [B, T, in] as
-// [B * T, in]. Weights lie as [in, units], which lets forward and weight-gradient
-// products read them in the order oneDNN's kernels like best.
+// [B * T, in]. Weights lie as [in, units], which lets forward and
+// weight-gradient products read them in the order oneDNN's kernels like best.
 
 #include "core/op/gradient.h"
 #include "ops/internal/checks.h"
@@ -40,12 +40,17 @@ absl::Status CheckMatrixInput(const TensorType& x, const char* what) {
   return absl::OkStatus();
 }
 
-// Sums over all dimensions but the last: a bias's gradient.
-absl::StatusOr<std::string> EmitColumnSums(GradientBuilder& g,
-                                           const std::string& value, int rank) {
+// A bias's gradient, input `i` of the node, from the one at the sum it was
+// added to: that one's sum over all dimensions but the last.
+absl::Status SetBiasGradient(GradientBuilder& g, int i,
+                             const std::string& value) {
+  if (i >= g.num_inputs() || !g.Wanted(i)) return absl::OkStatus();
   op::Reduce sum;
-  for (int i = 0; i + 1 < rank; ++i) sum.add_axis(i);
-  return g.Emit("bias", sum, {value});
+  const int rank = g.OutputType(0).shape.rank();
+  for (int axis = 0; axis + 1 < rank; ++axis) sum.add_axis(axis);
+  TAMER_ASSIGN_OR_RETURN(const std::string db, g.Emit("bias", sum, {value}));
+  g.SetGradient(i, db);
+  return absl::OkStatus();
 }
 
 // The gradient at the sum before the activation.
@@ -56,9 +61,9 @@ absl::StatusOr<std::string> EmitBeforeActivation(GradientBuilder& g,
   op::ActivationGradient gradient;
   gradient.set_activation(activation);
   gradient.set_slope(slope);
-  return g.Emit("activation", gradient,
-                {g.OutputGradient(0),
-                 g.Output(activation == op::GELU ? 1 : 0)});
+  return g.Emit(
+      "activation", gradient,
+      {g.OutputGradient(0), g.Output(activation == op::GELU ? 1 : 0)});
 }
 
 class DenseOp : public TypedOp<op::Dense> {
@@ -113,13 +118,7 @@ class DenseOp : public TypedOp<op::Dense> {
                              g.Emit("weight", product, {g.Input(0), dz}));
       g.SetGradient(1, dw);
     }
-    if (dense.bias() && g.Wanted(2)) {
-      TAMER_ASSIGN_OR_RETURN(
-          const std::string db,
-          EmitColumnSums(g, dz, g.OutputType(0).shape.rank()));
-      g.SetGradient(2, db);
-    }
-    return absl::OkStatus();
+    return SetBiasGradient(g, 2, dz);
   }
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
@@ -211,13 +210,7 @@ class AffineOp : public TypedOp<op::Affine> {
                              g.Emit("weight", product, factors));
       g.SetGradient(1, dw);
     }
-    if (g.num_inputs() == 3 && g.Wanted(2)) {
-      TAMER_ASSIGN_OR_RETURN(
-          const std::string db,
-          EmitColumnSums(g, dz, g.OutputType(0).shape.rank()));
-      g.SetGradient(2, db);
-    }
-    return absl::OkStatus();
+    return SetBiasGradient(g, 2, dz);
   }
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
@@ -319,9 +312,8 @@ class MatMulOp : public TypedOp<op::MatMul> {
 
   double Flops(const KernelSpec& spec) const override {
     const Shape& a = spec.inputs[0].shape;
-    return MatmulFlops(spec.outputs[0], Typed(*spec.params).transpose_a()
-                                            ? a.rows()
-                                            : a.back());
+    return MatmulFlops(spec.outputs[0],
+                       Typed(*spec.params).transpose_a() ? a.rows() : a.back());
   }
 
  private:
@@ -330,9 +322,9 @@ class MatMulOp : public TypedOp<op::MatMul> {
                                 const std::string& value) {
     std::string shaped = value;
     if (g.InputType(i).shape.rank() > 2) {
-      TAMER_ASSIGN_OR_RETURN(shaped, g.Emit(i == 0 ? "a_shaped" : "b_shaped",
-                                            op::ReshapeLike(),
-                                            {value, g.Input(i)}));
+      TAMER_ASSIGN_OR_RETURN(
+          shaped, g.Emit(i == 0 ? "a_shaped" : "b_shaped", op::ReshapeLike(),
+                         {value, g.Input(i)}));
     }
     g.SetGradient(i, shaped);
     return absl::OkStatus();
@@ -360,12 +352,7 @@ class BiasOp : public TypedOp<op::Bias> {
 
   absl::Status Gradient(GradientBuilder& g) const override {
     g.SetGradient(0, g.OutputGradient(0));
-    if (!g.Wanted(1)) return absl::OkStatus();
-    TAMER_ASSIGN_OR_RETURN(
-        const std::string db,
-        EmitColumnSums(g, g.OutputGradient(0), g.OutputType(0).shape.rank()));
-    g.SetGradient(1, db);
-    return absl::OkStatus();
+    return SetBiasGradient(g, 1, g.OutputGradient(0));
   }
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(

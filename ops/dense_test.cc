@@ -34,8 +34,8 @@ Doubles Product(const Doubles& a, const Doubles& b, int m, int k, int n,
   for (int i = 0; i < m; ++i) {
     for (int j = 0; j < n; ++j) {
       for (int l = 0; l < k; ++l) {
-        c[i * n + j] += a[ta ? l * m + i : i * k + l] *
-                        b[tb ? j * k + l : l * n + j];
+        c[i * n + j] +=
+            a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j];
       }
     }
   }
@@ -44,17 +44,15 @@ Doubles Product(const Doubles& a, const Doubles& b, int m, int k, int n,
 
 TEST(DenseTest, EachActivationAndItsGradient) {
   for (int m : {1, 3, 10}) {
-    for (op::Activation activation :
-         {op::LINEAR, op::SIGMOID, op::TANH, op::RELU, op::LEAKY_RELU,
-          op::GELU}) {
+    for (op::Activation activation : {op::LINEAR, op::SIGMOID, op::TANH,
+                                      op::RELU, op::LEAKY_RELU, op::GELU}) {
       op::Dense dense;
       dense.set_units(7);
       dense.set_activation(activation);
       dense.set_slope(0.2);
       SCOPED_TRACE(op::Activation_Name(activation));
-      CheckOp(dense,
-              {Random({m, 5}, 1), Random({5, 7}, 2), Random({7}, 3)}, {0, 1, 2},
-              [&](const std::vector<Doubles>& in) {
+      CheckOp(dense, {Random({m, 5}, 1), Random({5, 7}, 2), Random({7}, 3)},
+              {0, 1, 2}, [&](const std::vector<Doubles>& in) {
                 Doubles y = Product(in[0], in[1], m, 5, 7, false, false);
                 for (size_t i = 0; i < y.size(); ++i) {
                   y[i] = Activate(activation, 0.2f, y[i] + in[2][i % 7]);
@@ -147,7 +145,8 @@ TEST(AffineTest, InferErrorsShowTheShapes) {
   EXPECT_EQ(InferError(affine, {x, {DType::kFloat, Shape({5, 4})}}),
             "the input is [B, 5], but the weight [5, 4], transposed, takes 4 "
             "numbers a row");
-  EXPECT_EQ(InferError(affine, {x, {DType::kFloat, Shape({4, 5})},
+  EXPECT_EQ(InferError(affine, {x,
+                                {DType::kFloat, Shape({4, 5})},
                                 {DType::kFloat, Shape({5})}}),
             "the bias must be [4], but is [5]");
 }
@@ -159,13 +158,13 @@ TEST(MatMulTest, AllFourTransposesAndTheirGradients) {
       product.set_transpose_a(ta);
       product.set_transpose_b(tb);
       SCOPED_TRACE(absl::StrCat(ta, tb));
-      CheckOp(product,
-              {ta ? Random({5, 3}, 1) : Random({3, 5}, 1),
-               tb ? Random({4, 5}, 2) : Random({5, 4}, 2)},
-              {0, 1}, [&](const std::vector<Doubles>& in) {
-                return std::vector<Doubles>{
-                    Product(in[0], in[1], 3, 5, 4, ta, tb)};
-              });
+      CheckOp(
+          product,
+          {ta ? Random({5, 3}, 1) : Random({3, 5}, 1),
+           tb ? Random({4, 5}, 2) : Random({5, 4}, 2)},
+          {0, 1}, [&](const std::vector<Doubles>& in) {
+            return std::vector<Doubles>{Product(in[0], in[1], 3, 5, 4, ta, tb)};
+          });
     }
   }
 }
@@ -190,9 +189,10 @@ TEST(MatMulTest, InferErrorsShowTheShapes) {
   EXPECT_EQ(InferError(product, {type({-1, 5}), type({4, 5})}),
             "the inner dimensions differ: [B, 5] times [4, 5]");
   product.set_transpose_b(true);
-  EXPECT_EQ(InferError(product, {type({-1, 5}), type({-1, 5})}),
-            "the product of [B, 5] and [B, 5] would grow with the square of the "
-            "batch");
+  EXPECT_EQ(
+      InferError(product, {type({-1, 5}), type({-1, 5})}),
+      "the product of [B, 5] and [B, 5] would grow with the square of the "
+      "batch");
 }
 
 TEST(BiasTest, AddsAlongTheLastDimension) {

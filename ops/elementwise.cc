@@ -1,7 +1,6 @@
 // Add, Sub, Mul, Scale and Identity: loops at memory bandwidth.
 
 #include <cmath>
-#include <cstring>
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
@@ -58,19 +57,19 @@ class AddOp : public TypedOp<op::Add> {
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
-    return MakeKernel([n = spec.outputs[0].shape.elements()](
-                          const KernelArgs& args) {
-      float* y = args.outputs[0].floats();
-      ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        const float* sum = args.inputs[0].floats();
-        for (size_t i = 1; i < args.inputs.size(); ++i) {
-          AddTo(sum + begin, args.inputs[i].floats() + begin, end - begin,
-                y + begin);
-          sum = y;
-        }
-      });
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [n = spec.outputs[0].shape.elements()](const KernelArgs& args) {
+          float* y = args.outputs[0].floats();
+          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
+            const float* sum = args.inputs[0].floats();
+            for (size_t i = 1; i < args.inputs.size(); ++i) {
+              AddTo(sum + begin, args.inputs[i].floats() + begin, end - begin,
+                    y + begin);
+              sum = y;
+            }
+          });
+          return absl::OkStatus();
+        });
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
@@ -145,20 +144,20 @@ class MulOp : public TypedOp<op::Mul> {
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
     const bool scalar = spec.inputs[1].shape.rank() == 0;
-    return MakeKernel([n = spec.outputs[0].shape.elements(),
-                       scalar](const KernelArgs& args) {
-      ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        const float* a = args.inputs[0].floats() + begin;
-        const float* b = args.inputs[1].floats();
-        float* y = args.outputs[0].floats() + begin;
-        if (scalar) {
-          MultiplyBy(a, *b, end - begin, y);
-        } else {
-          Multiply(a, b + begin, end - begin, y);
-        }
-      });
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [n = spec.outputs[0].shape.elements(), scalar](const KernelArgs& args) {
+          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
+            const float* a = args.inputs[0].floats() + begin;
+            const float* b = args.inputs[1].floats();
+            float* y = args.outputs[0].floats() + begin;
+            if (scalar) {
+              MultiplyBy(a, *b, end - begin, y);
+            } else {
+              Multiply(a, b + begin, end - begin, y);
+            }
+          });
+          return absl::OkStatus();
+        });
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
@@ -189,14 +188,14 @@ class ScaleOp : public TypedOp<op::Scale> {
     const float factor = scale.divide_by_batch()
                              ? scale.factor() / static_cast<float>(spec.batch)
                              : scale.factor();
-    return MakeKernel([n = spec.outputs[0].shape.elements(),
-                       factor](const KernelArgs& args) {
-      ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        MultiplyBy(args.inputs[0].floats() + begin, factor, end - begin,
-                   args.outputs[0].floats() + begin);
-      });
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [n = spec.outputs[0].shape.elements(), factor](const KernelArgs& args) {
+          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
+            MultiplyBy(args.inputs[0].floats() + begin, factor, end - begin,
+                       args.outputs[0].floats() + begin);
+          });
+          return absl::OkStatus();
+        });
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
@@ -217,13 +216,7 @@ class IdentityOp : public TypedOp<op::Identity> {
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec&) const override {
-    return MakeKernel([](const KernelArgs& args) {
-      const Tensor& x = args.inputs[0];
-      if (x.data != args.outputs[0].data) {
-        std::memcpy(args.outputs[0].data, x.data, x.bytes());
-      }
-      return absl::OkStatus();
-    });
+    return MakeCopy();
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }

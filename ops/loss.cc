@@ -115,14 +115,14 @@ class SoftmaxCrossEntropyOp : public TypedOp<op::SoftmaxCrossEntropy> {
           TAMER_RETURN_IF_ERROR(OutOfRange(labels, rows, classes));
           float* losses = static_cast<float*>(args.scratch);
           const float scale = 1.0f / static_cast<float>(rows);
-          ParallelFor(rows, kGrain / classes + 1, [&](int64_t begin,
-                                                      int64_t end) {
-            for (int64_t r = begin; r < end; ++r) {
-              losses[r] = SoftmaxRow(args.inputs[0].floats() + r * classes,
-                                     classes, labels[r], target, scale,
-                                     args.outputs[1].floats() + r * classes);
-            }
-          });
+          ParallelFor(
+              rows, kGrain / classes + 1, [&](int64_t begin, int64_t end) {
+                for (int64_t r = begin; r < end; ++r) {
+                  losses[r] = SoftmaxRow(
+                      args.inputs[0].floats() + r * classes, classes, labels[r],
+                      target, scale, args.outputs[1].floats() + r * classes);
+                }
+              });
           double sum = 0;
           for (int64_t r = 0; r < rows; ++r) sum += losses[r];
           args.outputs[0].floats()[0] = static_cast<float>(sum / rows);
@@ -132,9 +132,9 @@ class SoftmaxCrossEntropyOp : public TypedOp<op::SoftmaxCrossEntropy> {
   }
 };
 
-// Elementwise losses against targets of the prediction's shape: `Rule` gives the
-// loss of one element and its derivative; kPerSample averages over samples only,
-// summing their elements.
+// Elementwise losses against targets of the prediction's shape: `Rule` gives
+// the loss of one element and its derivative; kPerSample averages over samples
+// only, summing their elements.
 template <typename Params, typename Rule, bool kPerSample, bool kTargets>
 class ElementwiseLoss : public TypedOp<Params> {
  public:
@@ -162,8 +162,8 @@ class ElementwiseLoss : public TypedOp<Params> {
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
     const int64_t n = spec.inputs[0].shape.elements();
-    const double count = static_cast<double>(
-        kPerSample ? spec.inputs[0].shape.dim(0) : n);
+    const double count =
+        static_cast<double>(kPerSample ? spec.inputs[0].shape.dim(0) : n);
     return MakeKernel(
         [n, count](const KernelArgs& args) {
           const float* x = args.inputs[0].floats();
@@ -234,9 +234,9 @@ class AccuracyOp : public TypedOp<op::Accuracy> {
                                   Types inputs) const override {
     TAMER_RETURN_IF_ERROR(CheckLabels(inputs));
     const int k = Typed(params).top_k();
-    TAMER_RETURN_IF_ERROR(
-        CheckNumber(k >= 1 && k <= inputs[0].shape.dim(1), "top_k", k,
-                    "1 to the number of classes"));
+    TAMER_RETURN_IF_ERROR(CheckNumber(k >= 1 && k <= inputs[0].shape.dim(1),
+                                      "top_k", k,
+                                      "1 to the number of classes"));
     return Outputs({TensorType()});
   }
 

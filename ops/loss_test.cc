@@ -21,10 +21,11 @@ TEST(SoftmaxCrossEntropyTest, ValueAndGradient) {
                 double sum = 0;
                 for (int r = 0; r < rows; ++r) {
                   double total = 0;
-                  for (int c = 0; c < 5; ++c) total += std::exp(in[0][r * 5 + c]);
+                  for (int c = 0; c < 5; ++c)
+                    total += std::exp(in[0][r * 5 + c]);
                   for (int c = 0; c < 5; ++c) {
-                    const double target = (c == in[1][r] ? 1 - smoothing : 0) +
-                                          smoothing / 5;
+                    const double target =
+                        (c == in[1][r] ? 1 - smoothing : 0) + smoothing / 5;
                     sum -= target * (in[0][r * 5 + c] - std::log(total));
                   }
                 }
@@ -53,8 +54,9 @@ TEST(SoftmaxCrossEntropyTest, ALabelOutOfRangeIsAnError) {
 TEST(SoftmaxCrossEntropyTest, InferErrorsShowTheShapes) {
   op::SoftmaxCrossEntropy loss;
   const TensorType labels{DType::kInt32, Shape({-1})};
-  EXPECT_EQ(InferError(loss, {{DType::kFloat, Shape({-1, 1})}, labels}),
-            "logits must be [B, classes] with at least 2 classes, but are [B, 1]");
+  EXPECT_EQ(
+      InferError(loss, {{DType::kFloat, Shape({-1, 1})}, labels}),
+      "logits must be [B, classes] with at least 2 classes, but are [B, 1]");
   EXPECT_EQ(InferError(loss, {{DType::kFloat, Shape({-1, 3})},
                               {DType::kFloat, Shape({-1})}}),
             "labels must be INT32 [B], but are FLOAT [B]");
@@ -77,8 +79,8 @@ TEST(SigmoidCrossEntropyTest, ValueAndGradient) {
 }
 
 TEST(SigmoidCrossEntropyTest, ExtremeLogitsStayFinite) {
-  auto result = RunOp(op::SigmoidCrossEntropy(), {Floats({1, 2}, {1e4, -1e4}),
-                                                  Floats({1, 2}, {0, 0})});
+  auto result = RunOp(op::SigmoidCrossEntropy(),
+                      {Floats({1, 2}, {1e4, -1e4}), Floats({1, 2}, {0, 0})});
   ASSERT_TRUE(result.ok());
   EXPECT_FLOAT_EQ(result->outputs[0].floats[0], 1e4f);
 }

@@ -32,8 +32,8 @@ Shape KeptShape(const Shape& shape, const std::vector<bool>& reduced) {
   return kept;
 }
 
-// For each element of the full shape in order, the element of the kept shape that
-// it belongs to, called as body(full, kept).
+// For each element of the full shape in order, the element of the kept shape
+// that it belongs to, called as body(full, kept).
 template <typename Body>
 void ForEachElement(const Shape& shape, const std::vector<bool>& reduced,
                     const Body& body) {
@@ -87,8 +87,9 @@ class ReduceOp : public TypedOp<op::Reduce> {
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
     const Shape shape = spec.inputs[0].shape;
-    TAMER_ASSIGN_OR_RETURN(const auto reduced,
-                           ReducedDims(Typed(*spec.params).axis(), shape.rank()));
+    TAMER_ASSIGN_OR_RETURN(
+        const auto reduced,
+        ReducedDims(Typed(*spec.params).axis(), shape.rank()));
     const int64_t n = shape.elements();
     const int64_t kept = spec.outputs[0].shape.elements();
     const float factor =
@@ -156,8 +157,9 @@ class BroadcastLikeOp : public TypedOp<op::BroadcastLike> {
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
     const Shape shape = spec.outputs[0].shape;
-    TAMER_ASSIGN_OR_RETURN(const auto reduced,
-                           ReducedDims(Typed(*spec.params).axis(), shape.rank()));
+    TAMER_ASSIGN_OR_RETURN(
+        const auto reduced,
+        ReducedDims(Typed(*spec.params).axis(), shape.rank()));
     const float factor =
         MeanFactor(Typed(*spec.params).kind() == op::Reduce::MEAN,
                    shape.elements(), spec.inputs[0].shape.elements());
@@ -236,12 +238,12 @@ class ConstantOp : public TypedOp<op::Constant> {
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
-    return MakeKernel([n = spec.outputs[0].shape.elements(),
-                       value = Typed(*spec.params).value()](
-                          const KernelArgs& args) {
-      std::fill_n(args.outputs[0].floats(), n, value);
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [n = spec.outputs[0].shape.elements(),
+         value = Typed(*spec.params).value()](const KernelArgs& args) {
+          std::fill_n(args.outputs[0].floats(), n, value);
+          return absl::OkStatus();
+        });
   }
 };
 

@@ -83,9 +83,10 @@ TEST(ConstantTest, IsFilled) {
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->outputs[0].floats, std::vector<float>(3, 2.5f));
   constant.add_shape(0);
-  EXPECT_EQ(InferError(constant, {}),
-            "shape has the dimension 0; each must be at least 1, and all not too "
-            "large");
+  EXPECT_EQ(
+      InferError(constant, {}),
+      "shape has the dimension 0; each must be at least 1, and all not too "
+      "large");
 }
 
 TEST(ParameterTest, OwnsATensorAndHasNoOutput) {

@@ -1,4 +1,5 @@
-// Concat, Split and the reshapes: copies, or nothing where memory can be shared.
+// Concat, Split and the reshapes: copies, or nothing where memory can be
+// shared.
 
 #include <cstring>
 
@@ -185,13 +186,7 @@ class ReshapeBase : public TypedOp<Params> {
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec&) const override {
-    return MakeKernel([](const KernelArgs& args) {
-      const Tensor& x = args.inputs[0];
-      if (x.data != args.outputs[0].data) {
-        std::memcpy(args.outputs[0].data, x.data, x.bytes());
-      }
-      return absl::OkStatus();
-    });
+    return MakeCopy();
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }

@@ -21,23 +21,25 @@ TEST(ConcatTest, AlongEachAxis) {
             return std::vector<Doubles>{y};
           });
   concat.set_axis(-1);
-  CheckOp(concat, {Random({2, 3}, 1), Random({2, 1}, 2)}, {0, 1},
-          [](const std::vector<Doubles>& in) {
-            return std::vector<Doubles>{{in[0][0], in[0][1], in[0][2], in[1][0],
-                                         in[0][3], in[0][4], in[0][5],
-                                         in[1][1]}};
-          });
+  CheckOp(
+      concat, {Random({2, 3}, 1), Random({2, 1}, 2)}, {0, 1},
+      [](const std::vector<Doubles>& in) {
+        return std::vector<Doubles>{{in[0][0], in[0][1], in[0][2], in[1][0],
+                                     in[0][3], in[0][4], in[0][5], in[1][1]}};
+      });
 }
 
 TEST(ConcatTest, BatchesAddUp) {
   op::Concat concat;
   concat.set_axis(0);
   EXPECT_EQ(InferError(concat, {Type({-1, 3}), Type({-2, 3})}), "");
-  EXPECT_EQ(InferError(concat, {Type({-1, 3}), Type({4, 3})}),
-            "along axis 0 one of [B, 3] and [4, 3] is batched and the other not");
-  EXPECT_EQ(InferError(concat, {Type({-1, 3}), Type({-1, 4})}),
-            "inputs may differ along axis 0 only, but are FLOAT [B, 3] and FLOAT "
-            "[B, 4]");
+  EXPECT_EQ(
+      InferError(concat, {Type({-1, 3}), Type({4, 3})}),
+      "along axis 0 one of [B, 3] and [4, 3] is batched and the other not");
+  EXPECT_EQ(
+      InferError(concat, {Type({-1, 3}), Type({-1, 4})}),
+      "inputs may differ along axis 0 only, but are FLOAT [B, 3] and FLOAT "
+      "[B, 4]");
   concat.set_axis(2);
   EXPECT_EQ(InferError(concat, {Type({-1, 3})}),
             "axis 2 is not a dimension of a tensor of rank 2");
@@ -73,9 +75,10 @@ TEST(ReshapeTest, KeepsElements) {
   EXPECT_EQ(InferError(reshape, {Type({-1, 11})}),
             "cannot make [B, 2, B] of [B, 11]: the numbers of elements differ");
   reshape.set_shape(0, 0);
-  EXPECT_EQ(InferError(reshape, {Type({-1, 12})}),
-            "shape has the dimension 0; it may hold sizes of 1 and more, and one "
-            "-1");
+  EXPECT_EQ(
+      InferError(reshape, {Type({-1, 12})}),
+      "shape has the dimension 0; it may hold sizes of 1 and more, and one "
+      "-1");
 }
 
 }  // namespace

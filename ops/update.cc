@@ -34,9 +34,9 @@ absl::Status CheckUpdate(Types inputs, size_t count,
   }
   const float multiplier = settings.learning_rate_multiplier();
   const float decay = settings.weight_decay();
-  TAMER_RETURN_IF_ERROR(CheckNumber(multiplier >= 0 && std::isfinite(multiplier),
-                                    "learning_rate_multiplier", multiplier,
-                                    "at least 0"));
+  TAMER_RETURN_IF_ERROR(
+      CheckNumber(multiplier >= 0 && std::isfinite(multiplier),
+                  "learning_rate_multiplier", multiplier, "at least 0"));
   return CheckNumber(decay >= 0 && std::isfinite(decay), "weight_decay", decay,
                      "at least 0");
 }
@@ -156,8 +156,8 @@ TAMER_VECTORIZED void AdamSweep(float* __restrict p, const float* __restrict g,
     m[i] = step.beta1 * m[i] + (1 - step.beta1) * gradient;
     v[i] = step.beta2 * v[i] + (1 - step.beta2) * gradient * gradient;
     const float root = std::sqrt(v[i] * step.correction2) + step.epsilon;
-    p[i] -= step.rate * (m[i] * step.correction1 / root +
-                         step.decoupled_decay * p[i]);
+    p[i] -= step.rate *
+            (m[i] * step.correction1 / root + step.decoupled_decay * p[i]);
   }
 }
 

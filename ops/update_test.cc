@@ -105,15 +105,17 @@ TEST(UpdateTest, SenselessSettingsAreNamed) {
             "weight_decay is -1; it must be at least 0");
   EXPECT_EQ(InferError(sgd, {p, p}),
             "takes 3 inputs (parameter, gradient, learning_rate), not 2");
-  EXPECT_EQ(InferError(sgd, {p, {DType::kFloat, Shape({4})}, scalar}),
-            "inputs must be of one shape, but input 0 is [3] and input 1 is [4]");
+  EXPECT_EQ(
+      InferError(sgd, {p, {DType::kFloat, Shape({4})}, scalar}),
+      "inputs must be of one shape, but input 0 is [3] and input 1 is [4]");
   op::Adam adam;
   adam.set_beta2(1);
   EXPECT_EQ(InferError(adam, {p, p, scalar}),
             "beta2 is 1; it must be in [0, 1)");
   op::RmsProp rms;
   rms.set_epsilon(0);
-  EXPECT_EQ(InferError(rms, {p, p, scalar}), "epsilon is 0; it must be above 0");
+  EXPECT_EQ(InferError(rms, {p, p, scalar}),
+            "epsilon is 0; it must be above 0");
 }
 
 TEST(AssignTest, CopiesIntoTheVariable) {

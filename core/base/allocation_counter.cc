@@ -19,8 +19,8 @@ void* Allocate(size_t size, size_t alignment, const void* caller) {
   (ours ? own : library).fetch_add(1, std::memory_order_relaxed);
   void* memory = alignment == 0
                      ? std::malloc(size)
-                     : std::aligned_alloc(
-                           alignment, (size + alignment - 1) / alignment * alignment);
+                     : std::aligned_alloc(alignment, (size + alignment - 1) /
+                                                         alignment * alignment);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }

@@ -27,8 +27,7 @@ void ParallelFor(int64_t n, int64_t grain, const Body& body) {
   }
 #pragma omp parallel num_threads(threads)
   {
-    const int64_t share =
-        ((n + threads - 1) / threads + 15) / 16 * 16;
+    const int64_t share = ((n + threads - 1) / threads + 15) / 16 * 16;
     const int64_t begin = std::min(n, share * omp_get_thread_num());
     const int64_t end = std::min(n, begin + share);
     if (begin < end) body(begin, end);

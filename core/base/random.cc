@@ -11,7 +11,7 @@ namespace {
 constexpr uint32_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
 constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 constexpr float kUnit = 1.0f / 16777216.0f;  // 2^-24
-constexpr int64_t kLanes = 16;  // counters worked on side by side
+constexpr int64_t kLanes = 16;               // counters worked on side by side
 constexpr int64_t kGrain = 2048;
 
 // Words of 16 consecutive counters, word by word: out[w][lane]. Written so that
@@ -117,14 +117,13 @@ void FillGaussian(uint64_t key, uint64_t step, int64_t n, float* out) {
 
 uint64_t RandomBelow(uint64_t key, uint64_t step, uint64_t index,
                      uint64_t bound) {
-  const auto words = Philox({static_cast<uint32_t>(index),
-                             static_cast<uint32_t>(index >> 32),
-                             static_cast<uint32_t>(step),
-                             static_cast<uint32_t>(step >> 32)},
-                            key);
+  const auto words =
+      Philox({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
+              static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32)},
+             key);
   const uint64_t word = static_cast<uint64_t>(words[0]) << 32 | words[1];
-  return static_cast<uint64_t>(
-      (static_cast<unsigned __int128>(word) * bound) >> 64);
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(word) * bound) >>
+                               64);
 }
 
 }  // namespace tamer

@@ -21,7 +21,8 @@ const char* Name(DType type);
 //
 // A graph is shape-checked before its batch size is chosen, so a dimension may
 // be a multiple of it: -k stands for k * B. Products stay right: B * 5 is -5.
-// At most one dimension of a shape is such a multiple. Bind() puts the number in.
+// At most one dimension of a shape is such a multiple. Bind() puts the number
+// in.
 class Shape {
  public:
   static constexpr int64_t kBatch = -1;

@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
-// Tamer's errors are absl::Status. Their text says where (file:line, node), what
-// rule was broken, and the mend. Exceptions never cross a public boundary.
+// Tamer's errors are absl::Status. Their text says where (file:line, node),
+// what rule was broken, and the mend. Exceptions never cross a public boundary.
 
 namespace tamer {
 
@@ -30,16 +30,17 @@ inline absl::Status Annotate(const absl::Status& status,
 }  // namespace tamer
 
 // Returns from the enclosing function if `expression` is an error.
-#define TAMER_RETURN_IF_ERROR(expression)                   \
-  do {                                                      \
-    absl::Status tamer_status_ = (expression);              \
-    if (!tamer_status_.ok()) return tamer_status_;          \
+#define TAMER_RETURN_IF_ERROR(expression)          \
+  do {                                             \
+    absl::Status tamer_status_ = (expression);     \
+    if (!tamer_status_.ok()) return tamer_status_; \
   } while (false)
 
 // Declares or sets `target` from the absl::StatusOr that `expression` gives, or
 // returns its error.
-#define TAMER_ASSIGN_OR_RETURN(target, expression) \
-  TAMER_ASSIGN_OR_RETURN_(TAMER_JOIN_(tamer_statusor_, __LINE__), target, expression)
+#define TAMER_ASSIGN_OR_RETURN(target, expression)                        \
+  TAMER_ASSIGN_OR_RETURN_(TAMER_JOIN_(tamer_statusor_, __LINE__), target, \
+                          expression)
 #define TAMER_JOIN_(a, b) TAMER_JOIN2_(a, b)
 #define TAMER_JOIN2_(a, b) a##b
 #define TAMER_ASSIGN_OR_RETURN_(holder, target, expression) \

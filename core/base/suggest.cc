@@ -15,9 +15,8 @@ int EditDistance(absl::string_view a, absl::string_view b) {
     int diagonal = row[0];
     row[0] = static_cast<int>(i);
     for (size_t j = 1; j <= b.size(); ++j) {
-      const int substituted =
-          diagonal + (absl::ascii_tolower(a[i - 1]) !=
-                      absl::ascii_tolower(b[j - 1]));
+      const int substituted = diagonal + (absl::ascii_tolower(a[i - 1]) !=
+                                          absl::ascii_tolower(b[j - 1]));
       diagonal = row[j];
       row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
     }

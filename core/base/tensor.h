@@ -23,7 +23,8 @@ struct Tensor {
   uint8_t* uint8s() const { return static_cast<uint8_t*>(data); }
 };
 
-// Memory aligned for the widest vectors and, when large, for huge pages; zeroed.
+// Memory aligned for the widest vectors and, when large, for huge pages;
+// zeroed.
 class Buffer {
  public:
   static constexpr int64_t kAlignment = 64;

@@ -70,12 +70,16 @@ TEST_F(DataTest, FashionMnistWholeWhereInstalled) {
 TEST_F(DataTest, AMissingKnownFileNamesTheCommand) {
   DataSource source;
   source.mutable_idx()->set_images("mnist/train-images-idx3-ubyte");
-  EXPECT_NE(ReadDataset(source, folder_).status().message().find(
-                "; bring it by: tools/fetch_data mnist"),
+  EXPECT_NE(ReadDataset(source, folder_)
+                .status()
+                .message()
+                .find("; bring it by: tools/fetch_data mnist"),
             std::string::npos);
   source.mutable_idx()->set_images("fashion-mnist/train-images-idx3-ubyte.gz");
-  EXPECT_NE(ReadDataset(source, folder_).status().message().find(
-                "; bring it by: tools/fetch_data fashion-mnist"),
+  EXPECT_NE(ReadDataset(source, folder_)
+                .status()
+                .message()
+                .find("; bring it by: tools/fetch_data fashion-mnist"),
             std::string::npos);
 }
 

@@ -48,7 +48,8 @@ float ValueAt(const Dataset& data, int64_t index) {
 absl::Status Read(const DataSource& source, const std::string& folder,
                   Dataset* data) {
   if (source.limit() < 0) {
-    return Invalid("data: limit is ", source.limit(), "; it must be at least 0");
+    return Invalid("data: limit is ", source.limit(),
+                   "; it must be at least 0");
   }
   switch (source.format_case()) {
     case DataSource::kIdx:
@@ -73,12 +74,12 @@ absl::Status Read(const DataSource& source, const std::string& folder,
 
 absl::Status CannotOpen(const std::string& path) {
   std::string mend;
-  for (const char* known : {"train-images", "train-labels", "t10k-images",
-                            "t10k-labels"}) {
+  for (const char* known :
+       {"train-images", "train-labels", "t10k-images", "t10k-labels"}) {
     if (absl::StrContains(path, known)) {
-      mend = absl::StrCat("; bring it by: tools/fetch_data ",
-                          absl::StrContains(path, "fashion") ? "fashion-mnist"
-                                                             : "mnist");
+      mend = absl::StrCat(
+          "; bring it by: tools/fetch_data ",
+          absl::StrContains(path, "fashion") ? "fashion-mnist" : "mnist");
     }
   }
   return absl::NotFoundError(
@@ -147,7 +148,8 @@ FeatureScaling FeatureScaling::Fit(Scaling kind, const Dataset& train) {
   const int64_t width = train.sample_elements();
   std::vector<double> sum(width, 0), squares(width, 0);
   for (int64_t row = 0; row < train.size; ++row) {
-    for (int64_t i = 0; i < width; ++i) sum[i] += ValueAt(train, row * width + i);
+    for (int64_t i = 0; i < width; ++i)
+      sum[i] += ValueAt(train, row * width + i);
   }
   scaling.mean.resize(width);
   scaling.factor.resize(width);
@@ -167,8 +169,7 @@ FeatureScaling FeatureScaling::Fit(Scaling kind, const Dataset& train) {
   return scaling;
 }
 
-void FeatureScaling::Apply(const Dataset& data, int64_t row,
-                           float* out) const {
+void FeatureScaling::Apply(const Dataset& data, int64_t row, float* out) const {
   const int64_t width = data.sample_elements();
   const bool bytes = data.dtype == DType::kUint8;
   if (mean.size() == 1) {

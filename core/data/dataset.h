@@ -11,8 +11,8 @@
 
 namespace tamer {
 
-// Samples in memory as they were read (bytes stay bytes), with integer labels if
-// the files have them. Immutable; safe to read from many threads.
+// Samples in memory as they were read (bytes stay bytes), with integer labels
+// if the files have them. Immutable; safe to read from many threads.
 struct Dataset {
   // Of one sample, without the batch: [28, 28].
   Shape sample_shape;
@@ -41,8 +41,8 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ReadDataset(
 std::shared_ptr<const Dataset> Select(const Dataset& data,
                                       const std::vector<int64_t>& rows);
 
-// Cuts `data` at random (by the seed) into a part of round(share * size) samples
-// and the rest; both keep the file's order.
+// Cuts `data` at random (by the seed) into a part of round(share * size)
+// samples and the rest; both keep the file's order.
 struct SplitResult {
   std::shared_ptr<const Dataset> rest, part;
 };

@@ -23,9 +23,9 @@ void FillOrder(uint64_t seed, int64_t epoch, std::vector<int64_t>* order) {
   for (int64_t i = 0; i < n; ++i) (*order)[i] = i;
   // Fisher and Yates.
   for (int64_t i = n - 1; i > 0; --i) {
-    const uint64_t j = RandomBelow(key, static_cast<uint64_t>(epoch),
-                                   static_cast<uint64_t>(i),
-                                   static_cast<uint64_t>(i) + 1);
+    const uint64_t j =
+        RandomBelow(key, static_cast<uint64_t>(epoch), static_cast<uint64_t>(i),
+                    static_cast<uint64_t>(i) + 1);
     std::swap((*order)[i], (*order)[j]);
   }
 }
@@ -61,8 +61,8 @@ class Loader::Impl {
       chunk.batches.resize(per_chunk);
       for (int64_t i = 0; i < per_chunk; ++i) {
         Batch& batch = chunk.batches[i];
-        batch.features = static_cast<float*>(chunk.features.data()) +
-                         i * floats / 4;
+        batch.features =
+            static_cast<float*>(chunk.features.data()) + i * floats / 4;
         if (!data_->labels.empty()) {
           batch.labels = static_cast<int32_t*>(chunk.labels.data()) +
                          i * Aligned(options.batch * 4) / 4;

@@ -32,8 +32,8 @@ struct Batch {
 
 // Endless minibatches of a data set, epoch after epoch, each sample once an
 // epoch. The order depends on seed and epoch alone, not on prefetching or on
-// where it began. Next() allocates nothing and hands over many batches at a time
-// from the preparing thread, so that waking up costs little a batch.
+// where it began. Next() allocates nothing and hands over many batches at a
+// time from the preparing thread, so that waking up costs little a batch.
 class Loader {
  public:
   Loader(std::shared_ptr<const Dataset> data, FeatureScaling scaling,

@@ -30,8 +30,8 @@ absl::StatusOr<std::string> HeaderField(const std::string& header,
   const size_t stop =
       colon == std::string::npos ? colon : header.find(end, colon);
   if (stop == std::string::npos) return Invalid("its header has no ", key);
-  return std::string(absl::StripAsciiWhitespace(
-      header.substr(colon + 1, stop - colon - 1)));
+  return std::string(
+      absl::StripAsciiWhitespace(header.substr(colon + 1, stop - colon - 1)));
 }
 
 absl::Status ParseHeader(const std::string& header, NpyFile* file) {
@@ -52,7 +52,8 @@ absl::Status ParseHeader(const std::string& header, NpyFile* file) {
                    "; u1, i4, i8, f4 and f8, little-endian, are read");
   }
   if (order != "False") {
-    return Invalid("it is in Fortran order; save it by numpy.ascontiguousarray");
+    return Invalid(
+        "it is in Fortran order; save it by numpy.ascontiguousarray");
   }
   if (shape.empty() || shape[0] != '(') return Invalid("its shape is damaged");
   for (absl::string_view part : absl::StrSplit(shape.substr(1), ',')) {
@@ -147,8 +148,9 @@ absl::Status ReadNpy(const std::string& features, const std::string& labels,
                      int64_t limit, Dataset* data) {
   TAMER_ASSIGN_OR_RETURN(const NpyFile file, OpenNpy(features));
   if (file.dims.size() < 2) {
-    return Invalid(features, ": features must be [samples, ...], but the array ",
-                   "has ", file.dims.size(), " dimensions");
+    return Invalid(features,
+                   ": features must be [samples, ...], but the array ", "has ",
+                   file.dims.size(), " dimensions");
   }
   int64_t width = 1;
   for (size_t i = 1; i < file.dims.size(); ++i) width *= file.dims[i];

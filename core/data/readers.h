@@ -7,8 +7,8 @@
 
 #include "core/data/dataset.h"
 
-// One reader a format; each fills a Dataset from files of unknown worth. `limit`
-// 0 means all. Paths are ready to open.
+// One reader a format; each fills a Dataset from files of unknown worth.
+// `limit` 0 means all. Paths are ready to open.
 
 namespace tamer {
 

@@ -21,9 +21,9 @@ absl::Status WriteWhole(const std::string& path, const std::string& content) {
   const std::string temporary = path + ".tmp";
   std::FILE* file = std::fopen(temporary.c_str(), "wb");
   if (file == nullptr) return Failed(path, errno);
-  bool good = std::fwrite(content.data(), 1, content.size(), file) ==
-                  content.size() &&
-              std::fflush(file) == 0;
+  bool good =
+      std::fwrite(content.data(), 1, content.size(), file) == content.size() &&
+      std::fflush(file) == 0;
   int error = errno;
   if (std::fclose(file) != 0 && good) {
     good = false;

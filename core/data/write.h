@@ -15,8 +15,8 @@ namespace tamer {
 absl::Status WriteNpy(const std::string& path, const float* values,
                       int64_t rows, int64_t columns);
 
-// The same as text under a line of `header`, numbers as short as they can be and
-// still be read back exactly.
+// The same as text under a line of `header`, numbers as short as they can be
+// and still be read back exactly.
 absl::Status WriteCsv(const std::string& path,
                       const std::vector<std::string>& header,
                       const float* values, int64_t rows, int64_t columns);

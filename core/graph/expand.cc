@@ -99,10 +99,10 @@ void Expander::ReadText(const std::string& text, const std::string& file) {
 
 void Expander::Include(const std::string& name, const std::string& file) {
   const size_t slash = file.find_last_of('/');
-  const std::string path = name.empty() || name[0] == '/' ||
-                                   slash == std::string::npos
-                               ? name
-                               : file.substr(0, slash + 1) + name;
+  const std::string path =
+      name.empty() || name[0] == '/' || slash == std::string::npos
+          ? name
+          : file.substr(0, slash + 1) + name;
   if (std::find(open_files_.begin(), open_files_.end(), path) !=
           open_files_.end() ||
       open_files_.size() >= kDeepestInclude) {
@@ -142,14 +142,15 @@ void Expander::ReadDef(const GraphDef& def, const std::string& file,
     }
     const std::string name = block.def.name();
     if (!blocks_.emplace(name, std::move(block)).second) {
-      result_.faults.push_back(absl::StrCat(
-          LocationOf(locations, field, i, file).Prefix(), "block \"", name,
-          "\": two blocks bear this name"));
+      result_.faults.push_back(
+          absl::StrCat(LocationOf(locations, field, i, file).Prefix(),
+                       "block \"", name, "\": two blocks bear this name"));
     }
   }
   const auto* node_field = GraphDef::descriptor()->FindFieldByName("node");
   for (int i = 0; i < def.node_size(); ++i) {
-    nodes_.emplace_back(def.node(i), LocationOf(locations, node_field, i, file));
+    nodes_.emplace_back(def.node(i),
+                        LocationOf(locations, node_field, i, file));
   }
   // Only the outermost file's own name and outputs count.
   if (open_files_.empty()) {
@@ -238,28 +239,28 @@ void Expander::Instantiate(const NodeDef& node, const SourceLocation& at,
     return Fault(at, node.name(), "it has both an op and a block; keep one");
   }
   if (depth > kDeepestBlock) {
-    return Fault(at, node.name(),
-                 absl::StrCat("blocks stand in one another more than ",
-                              kDeepestBlock, " deep; does \"", node.block(),
-                              "\" use itself?"));
+    return Fault(
+        at, node.name(),
+        absl::StrCat("blocks stand in one another more than ", kDeepestBlock,
+                     " deep; does \"", node.block(), "\" use itself?"));
   }
   if (node.input_size() != block.input_size()) {
-    return Fault(at, node.name(),
-                 absl::StrCat("block \"", node.block(), "\" takes ",
-                              block.input_size(), " inputs, not ",
-                              node.input_size()));
+    return Fault(
+        at, node.name(),
+        absl::StrCat("block \"", node.block(), "\" takes ", block.input_size(),
+                     " inputs, not ", node.input_size()));
   }
   if (node.repeat() < 1) {
-    return Fault(at, node.name(),
-                 absl::StrCat("repeat is ", node.repeat(),
-                              "; it must be at least 1"));
+    return Fault(
+        at, node.name(),
+        absl::StrCat("repeat is ", node.repeat(), "; it must be at least 1"));
   }
   if (node.repeat() > 1 && block.output_size() != block.input_size()) {
-    return Fault(at, node.name(),
-                 absl::StrCat("block \"", node.block(), "\" has ",
-                              block.input_size(), " inputs and ",
-                              block.output_size(),
-                              " outputs; to repeat it they must be as many"));
+    return Fault(
+        at, node.name(),
+        absl::StrCat("block \"", node.block(), "\" has ", block.input_size(),
+                     " inputs and ", block.output_size(),
+                     " outputs; to repeat it they must be as many"));
   }
   std::vector<std::string> inputs(node.input().begin(), node.input().end());
   for (int i = 0; i < node.repeat(); ++i) {

@@ -55,7 +55,7 @@ class DefChecker {
   size_t error_count_ = 0;
   std::unordered_map<std::string, int> index_;  // node names
   std::unordered_set<std::string> broken_inputs_;
-  std::vector<std::vector<int>> readers_;       // of each node
+  std::vector<std::vector<int>> readers_;  // of each node
   std::vector<int> waits_;
   std::vector<bool> broken_;
 };
@@ -107,7 +107,8 @@ void DefChecker::IndexNodes() {
     const auto fresh = index_.emplace(node.name(), i);
     if (!fresh.second) {
       const int first = fresh.first->second;
-      const bool known = first < locations_.size() && locations_[first].line > 0;
+      const bool known =
+          first < locations_.size() && locations_[first].line > 0;
       Error(absl::StrCat(
           Where(i), "the name is taken by another node",
           known ? absl::StrCat(" at line ", locations_[first].line) : ""));
@@ -189,7 +190,8 @@ std::vector<int> DefChecker::Order() {
       if (--waiting[reader] == 0) ready.push(reader);
     }
   }
-  if (order.size() < static_cast<size_t>(def_.node_size())) ReportCycle(waiting);
+  if (order.size() < static_cast<size_t>(def_.node_size()))
+    ReportCycle(waiting);
   return order;
 }
 
@@ -219,12 +221,12 @@ void DefChecker::ReportCycle(const std::vector<int>& waiting) {
     path.erase(path.begin() + kLongest / 2, path.end() - kLongest / 2);
     path.insert(path.begin() + kLongest / 2, "...");
   }
-  Error(absl::StrCat(Where(start), "it depends on itself: ",
-                     absl::StrJoin(path, " -> ")));
+  Error(absl::StrCat(Where(start),
+                     "it depends on itself: ", absl::StrJoin(path, " -> ")));
 }
 
-// Every input of node `i` exists by now, if its owner has so many outputs and such
-// parameters.
+// Every input of node `i` exists by now, if its owner has so many outputs and
+// such parameters.
 absl::Status DefChecker::CheckInputs(int i) const {
   for (const std::string& input : def_.node(i).input()) {
     if (graph_.FindValue(input) >= 0) continue;
@@ -250,8 +252,9 @@ absl::Status DefChecker::AddOne(int i) {
   const auto location =
       i < locations_.size() ? locations_[i] : SourceLocation();
   return graph_
-      .AddNode(node.name(), **params, {node.input().begin(), node.input().end()},
-               node.share_with(), location)
+      .AddNode(node.name(), **params,
+               {node.input().begin(), node.input().end()}, node.share_with(),
+               location)
       .status();
 }
 
@@ -269,10 +272,9 @@ void DefChecker::AddNodes(const std::vector<int>& order) {
 }
 
 void DefChecker::AddOutputs() {
-  const std::string file =
-      locations_.empty() || locations_[0].file.empty()
-          ? ""
-          : absl::StrCat(locations_[0].file, ": ");
+  const std::string file = locations_.empty() || locations_[0].file.empty()
+                               ? ""
+                               : absl::StrCat(locations_[0].file, ": ");
   if (def_.output().empty()) {
     Error(absl::StrCat(file, "the graph has no output; add output: \"NAME\""));
   }
@@ -307,13 +309,12 @@ absl::StatusOr<Graph> Graph::FromDef(
     const GraphDef& def, const OpRegistry* registry,
     const std::vector<SourceLocation>& locations) {
   if (def.format_version() > kGraphFormatVersion) {
-    return Invalid(
-        locations.empty() || locations[0].file.empty()
-            ? ""
-            : absl::StrCat(locations[0].file, ": "),
-        "format_version ", def.format_version(),
-        " is newer than this binary's ", kGraphFormatVersion,
-        "; use a newer Tamer");
+    return Invalid(locations.empty() || locations[0].file.empty()
+                       ? ""
+                       : absl::StrCat(locations[0].file, ": "),
+                   "format_version ", def.format_version(),
+                   " is newer than this binary's ", kGraphFormatVersion,
+                   "; use a newer Tamer");
   }
   return DefChecker(def, registry, locations).Check();
 }

@@ -107,8 +107,8 @@ absl::StatusOr<NodeId> Graph::AddNode(const std::string& name,
   const std::string where =
       absl::StrCat(location.Prefix(), "node \"", name, "\": ", op_name);
   if (!ValidName(name)) {
-    return Invalid(where, ": a name is letters, digits and _./-, a letter or _ ",
-                   "first");
+    return Invalid(
+        where, ": a name is letters, digits and _./-, a letter or _ ", "first");
   }
   if (node_ids_.count(name) > 0) {
     return Invalid(where, ": the name \"", name, "\" is taken by another node");

@@ -53,9 +53,9 @@ struct Node {
   std::vector<ValueId> AllInputs() const;
 };
 
-// A checked network: every name resolved, every shape inferred, nodes in an order
-// in which each comes after what it reads. Copyable; passes copy and extend it.
-// The registry it was made with must outlive it.
+// A checked network: every name resolved, every shape inferred, nodes in an
+// order in which each comes after what it reads. Copyable; passes copy and
+// extend it. The registry it was made with must outlive it.
 class Graph {
  public:
   explicit Graph(const OpRegistry* registry) : registry_(registry) {}
@@ -75,7 +75,8 @@ class Graph {
   absl::StatusOr<ValueId> AddInput(const std::string& name,
                                    const TensorType& type);
   // `inputs` are value names that exist already.
-  absl::StatusOr<NodeId> AddNode(const std::string& name, const OpParams& params,
+  absl::StatusOr<NodeId> AddNode(const std::string& name,
+                                 const OpParams& params,
                                  const std::vector<std::string>& inputs,
                                  const std::string& share_with = "",
                                  SourceLocation location = {});

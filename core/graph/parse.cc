@@ -31,8 +31,8 @@ struct Element {
   std::string name;  // of its own field `name`, if it has one
 };
 
-// Cuts a text into its top-level elements by braces alone, without recursion and
-// without caring for what else may be wrong with it.
+// Cuts a text into its top-level elements by braces alone, without recursion
+// and without caring for what else may be wrong with it.
 class Scanner {
  public:
   explicit Scanner(const std::string& text) : text_(text) {}
@@ -74,8 +74,8 @@ class Scanner {
     word_ = text_.substr(begin, at_ - begin);
     // At the top, a word before ':' or '{' begins an element.
     const size_t next = text_.find_first_not_of(" \t\r", at_);
-    const bool field = next != std::string::npos &&
-                       (text_[next] == ':' || text_[next] == '{');
+    const bool field =
+        next != std::string::npos && (text_[next] == ':' || text_[next] == '{');
     if (depth_ == 0 && field) {
       Finish();
       current_ = Element();
@@ -160,10 +160,9 @@ std::string Reword(const std::string& text, const OpRegistry& registry) {
     const std::string name = type.substr(type.rfind('.') + 1);
     const Op* op = registry.Find(name);
     const Descriptor* descriptor =
-        op != nullptr
-            ? &op->schema()
-            : google::protobuf::DescriptorPool::generated_pool()
-                  ->FindMessageTypeByName(type);
+        op != nullptr ? &op->schema()
+                      : google::protobuf::DescriptorPool::generated_pool()
+                            ->FindMessageTypeByName(type);
     std::vector<std::string> fields;
     for (int i = 0; descriptor != nullptr && i < descriptor->field_count();
          ++i) {
@@ -183,7 +182,8 @@ bool IsAboutUnknownOp(const Fault& warning) {
   return absl::StrContains(warning.text, "google.protobuf.Empty");
 }
 
-// Protobuf points behind an unknown field's name; people look for its beginning.
+// Protobuf points behind an unknown field's name; people look for its
+// beginning.
 void PointAtField(const std::vector<std::string>& lines, Fault* fault) {
   if (!absl::StrContains(fault->text, "has no field named")) return;
   const std::string field = Quoted(fault->text, 1);
@@ -285,8 +285,9 @@ void ParseAll(const std::string& original, const std::string& file,
   const std::vector<std::string> lines = absl::StrSplit(original, '\n');
   for (Fault& fault : faults) {
     PointAtField(lines, &fault);
-    result->faults.push_back(Where(file, fault, ElementAt(elements, fault.line)) +
-                             Reword(fault.text, registry));
+    result->faults.push_back(
+        Where(file, fault, ElementAt(elements, fault.line)) +
+        Reword(fault.text, registry));
   }
 }
 

@@ -33,8 +33,8 @@ struct TextParse {
   std::unique_ptr<google::protobuf::TextFormat::ParseInfoTree> locations;
 };
 
-// Parses all that can be parsed of `text` into `message`. An unknown op becomes an
-// Any that UnpackOp refuses; it is no fault here.
+// Parses all that can be parsed of `text` into `message`. An unknown op becomes
+// an Any that UnpackOp refuses; it is no fault here.
 void ParseAll(const std::string& text, const std::string& file,
               const OpRegistry& registry, google::protobuf::Message* message,
               TextParse* result);

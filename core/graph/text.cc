@@ -21,16 +21,16 @@ namespace {
 constexpr int64_t kLargestFile = int64_t{256} << 20;
 constexpr char kPrefix[] = "op/";
 
-// Errors of checking, without those that only tell of nodes that the parser lost.
+// Errors of checking, without those that only tell of nodes that the parser
+// lost.
 std::vector<std::string> WithoutEchoes(const absl::Status& status,
                                        const std::set<std::string>& lost) {
   std::vector<std::string> lines;
   for (absl::string_view line : absl::StrSplit(status.message(), '\n')) {
     bool echo = false;
     for (const std::string& name : lost) {
-      echo = echo ||
-             absl::StrContains(line,
-                               absl::StrCat("node \"", name, "\": it has no op"));
+      echo = echo || absl::StrContains(line, absl::StrCat("node \"", name,
+                                                          "\": it has no op"));
     }
     if (!echo) lines.emplace_back(line);
   }
@@ -139,7 +139,8 @@ absl::StatusOr<Graph> LoadGraph(const std::string& path,
   }
   GraphDef def;
   if (content.empty() || !def.ParseFromString(content)) {
-    return Invalid(path, ": not a graph in protobuf's binary form; a text graph's ",
+    return Invalid(path,
+                   ": not a graph in protobuf's binary form; a text graph's ",
                    "name ends in .pbtxt");
   }
   return Check(ExpandDef(def, path, *registry), registry);

@@ -5,8 +5,9 @@
 
 #include "core/graph/graph.h"
 
-// Graphs as files: protobuf text (.pbtxt), where `op { [op/Dense] { units: 5 } }`
-// names an op of the registry, or protobuf's binary form (any other ending, .pb).
+// Graphs as files: protobuf text (.pbtxt), where `op { [op/Dense] { units: 5 }
+// }` names an op of the registry, or protobuf's binary form (any other ending,
+// .pb).
 
 namespace tamer {
 

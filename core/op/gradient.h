@@ -32,8 +32,9 @@ class GradientBuilder {
   virtual std::string Output(int i) const = 0;
   virtual TensorType OutputType(int i) const = 0;
 
-  // The gradient that flows into output `i`, or "" if none does. Output 0 of the
-  // node has one whenever Gradient is called, unless only a later output has.
+  // The gradient that flows into output `i`, or "" if none does. Output 0 of
+  // the node has one whenever Gradient is called, unless only a later output
+  // has.
   virtual std::string OutputGradient(int i) const = 0;
   // Whether that gradient is the constant 1: this node is the loss itself.
   virtual bool OutputGradientIsOne(int i) const = 0;

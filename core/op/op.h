@@ -13,8 +13,9 @@
 #include "google/protobuf/message.h"
 #include "proto/initializer.pb.h"
 
-// What an operation is: its parameters' schema, its shape rule, its gradient, and
-// the kernel that computes it. An op knows nothing of graphs, plans or threads.
+// What an operation is: its parameters' schema, its shape rule, its gradient,
+// and the kernel that computes it. An op knows nothing of graphs, plans or
+// threads.
 
 namespace tamer {
 
@@ -80,8 +81,8 @@ class Kernel {
   virtual int64_t scratch_bytes() const { return 0; }
 };
 
-// An operation. Stateless and immutable, so usable from many threads at once; an
-// OpRegistry owns it.
+// An operation. Stateless and immutable, so usable from many threads at once;
+// an OpRegistry owns it.
 class Op {
  public:
   virtual ~Op() = default;
@@ -89,8 +90,8 @@ class Op {
   // "Dense": the name in `[op/Dense]`, also the schema's.
   virtual const std::string& name() const = 0;
 
-  // The parameters' message type: their names, types, defaults and documentation
-  // (options tamer.op_doc and tamer.doc).
+  // The parameters' message type: their names, types, defaults and
+  // documentation (options tamer.op_doc and tamer.doc).
   virtual const google::protobuf::Descriptor& schema() const = 0;
 
   // A new parameter message with default values.
@@ -98,8 +99,8 @@ class Op {
 
   // Checks parameters and input types, and tells output types and variables.
   // The error says which rule is broken and shows the shapes seen; the caller
-  // adds file, line, node and op. Input shapes may be batched. A wrong number of
-  // inputs is an error here too.
+  // adds file, line, node and op. Input shapes may be batched. A wrong number
+  // of inputs is an error here too.
   virtual absl::StatusOr<Inference> Infer(
       const OpParams& params, absl::Span<const TensorType> inputs) const = 0;
 

@@ -34,9 +34,7 @@ class Copier {
   }
 
  private:
-  bool IsCut(ValueId id) const {
-    return graph_.value(id).name == options_.cut;
-  }
+  bool IsCut(ValueId id) const { return graph_.value(id).name == options_.cut; }
 
   bool NodeNeeded(const Node& node) const {
     for (ValueId id : node.outputs) {
@@ -88,8 +86,8 @@ class Copier {
 
   const Graph& graph_;
   const CopyOptions& options_;
-  std::vector<bool> needed_;         // values
-  std::vector<std::string> names_;   // of values, in the result
+  std::vector<bool> needed_;        // values
+  std::vector<std::string> names_;  // of values, in the result
   Graph result_;
 };
 

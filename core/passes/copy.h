@@ -11,14 +11,15 @@ namespace tamer {
 struct CopyOptions {
   // Whether nodes that are the identity in prediction (dropout) are left out.
   bool for_prediction = false;
-  // A value that becomes an input, what computes it being left out; "" for none.
+  // A value that becomes an input, what computes it being left out; "" for
+  // none.
   std::string cut;
 };
 
 // A new graph of what `values` need of `graph`, in its order, without outputs.
-// Inputs that no copied node reads are left out too, but for the values asked for.
-// `renamed`, if not null, gets where each of `values` went: a node left out is
-// replaced by its first input.
+// Inputs that no copied node reads are left out too, but for the values asked
+// for. `renamed`, if not null, gets where each of `values` went: a node left
+// out is replaced by its first input.
 absl::StatusOr<Graph> CopyNeeded(const Graph& graph,
                                  const std::vector<std::string>& values,
                                  const CopyOptions& options,

@@ -87,8 +87,9 @@ absl::StatusOr<Graph> Finetune(const Graph& network,
       Gradients gradients,
       Differentiate(graph, head.loss, Trained(network, finetune)));
   if (gradients.empty()) {
-    return Invalid("finetune: there is nothing to train: the loss depends on no ",
-                   "parameter that is not frozen");
+    return Invalid(
+        "finetune: there is nothing to train: the loss depends on no ",
+        "parameter that is not frozen");
   }
   TAMER_RETURN_IF_ERROR(Clip(graph, finetune, &gradients));
   TAMER_RETURN_IF_ERROR(AddUpdates(graph, gradients, solver));

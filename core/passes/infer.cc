@@ -8,9 +8,8 @@ absl::StatusOr<Graph> Infer(const Graph& network) {
   CopyOptions options;
   options.for_prediction = true;
   std::vector<std::string> outputs;
-  TAMER_ASSIGN_OR_RETURN(
-      Graph result,
-      CopyNeeded(network, OutputNames(network), options, &outputs));
+  TAMER_ASSIGN_OR_RETURN(Graph result, CopyNeeded(network, OutputNames(network),
+                                                  options, &outputs));
   for (const std::string& output : outputs) {
     TAMER_RETURN_IF_ERROR(result.AddOutput(output));
   }
@@ -32,9 +31,8 @@ absl::StatusOr<Graph> CutBelow(const Graph& network, const std::string& value) {
   CopyOptions options;
   options.cut = value;
   std::vector<std::string> outputs;
-  TAMER_ASSIGN_OR_RETURN(
-      Graph result,
-      CopyNeeded(network, OutputNames(network), options, &outputs));
+  TAMER_ASSIGN_OR_RETURN(Graph result, CopyNeeded(network, OutputNames(network),
+                                                  options, &outputs));
   for (const std::string& output : outputs) {
     TAMER_RETURN_IF_ERROR(result.AddOutput(output));
   }

@@ -19,8 +19,8 @@ class RbmBuilder {
       : graph_(std::move(graph)),
         node_(node),
         rbm_(rbm),
-        visible_(graph_.value(graph_.node(graph_.FindNode(node)).inputs[0])
-                     .name),
+        visible_(
+            graph_.value(graph_.node(graph_.FindNode(node)).inputs[0]).name),
         weight_(node + "/weight"),
         hidden_bias_(node + "/bias"),
         visible_bias_(node + "/visible_bias") {}
@@ -154,8 +154,8 @@ absl::StatusOr<Graph> Pretrain(const Graph& network, const PretrainLayer& layer,
   TAMER_RETURN_IF_ERROR(CheckLayer(network, layer));
   CopyOptions options;
   options.for_prediction = true;
-  TAMER_ASSIGN_OR_RETURN(
-      Graph trunk, CopyNeeded(network, {layer.node()}, options, nullptr));
+  TAMER_ASSIGN_OR_RETURN(Graph trunk,
+                         CopyNeeded(network, {layer.node()}, options, nullptr));
   return RbmBuilder(std::move(trunk), layer.node(), layer.rbm()).Build(solver);
 }
 

@@ -29,7 +29,8 @@ absl::Status CheckAdam(const AdamDef& adam) {
       Require(InUnit(adam.beta1()), "beta1", adam.beta1(), "in [0, 1)"));
   TAMER_RETURN_IF_ERROR(
       Require(InUnit(adam.beta2()), "beta2", adam.beta2(), "in [0, 1)"));
-  return Require(Positive(adam.epsilon()), "epsilon", adam.epsilon(), "above 0");
+  return Require(Positive(adam.epsilon()), "epsilon", adam.epsilon(),
+                 "above 0");
 }
 
 absl::Status CheckSgd(const SgdDef& sgd) {

@@ -14,18 +14,18 @@ absl::Status CheckSolver(const SolverDef& solver);
 
 // Adds an update node "update/VARIABLE" for each entry of `gradients` (variable
 // name to gradient value), by the solver's rule, with weight decay where it
-// belongs and the rate multipliers of nodes; and the inputs "learning_rate" and,
-// if the rule has one, "momentum".
+// belongs and the rate multipliers of nodes; and the inputs "learning_rate"
+// and, if the rule has one, "momentum".
 absl::Status AddUpdates(Graph& graph,
                         const std::map<std::string, std::string>& gradients,
                         const SolverDef& solver);
 
-// Whether `node` is the node called `name`, or stands in the block of that name:
-// "enc" covers "enc/attn" and "enc.3/attn".
+// Whether `node` is the node called `name`, or stands in the block of that
+// name: "enc" covers "enc/attn" and "enc.3/attn".
 bool Covers(const std::string& name, const std::string& node);
 
-// An error, with a suggestion, if `name` covers no node of `graph`; `field` says
-// where it was written.
+// An error, with a suggestion, if `name` covers no node of `graph`; `field`
+// says where it was written.
 absl::Status CheckCoversSome(const Graph& graph, const std::string& name,
                              const char* field);
 

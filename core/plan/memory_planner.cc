@@ -32,8 +32,8 @@ class Planner {
   }
 
  private:
-  // Requests whose users all come before `step` in the order of steps give their
-  // memory back; whether it may be used yet is asked when it is taken.
+  // Requests whose users all come before `step` in the order of steps give
+  // their memory back; whether it may be used yet is asked when it is taken.
   void Release(int step) {
     for (; released_ < step; ++released_) {
       if (released_ >= static_cast<int>(over_after_.size())) continue;

@@ -22,9 +22,9 @@ struct MemoryPlan {
   int64_t bytes = 0;             // in all
 };
 
-// Places requests, sorted by `first`, so that two overlap only if all last users
-// of the one are over before the first of the other begins, as `precedes(a, b)`
-// says. Best fit over a list of free pieces, in one sweep.
+// Places requests, sorted by `first`, so that two overlap only if all last
+// users of the one are over before the first of the other begins, as
+// `precedes(a, b)` says. Best fit over a list of free pieces, in one sweep.
 MemoryPlan PlanMemory(const std::vector<MemoryRequest>& requests,
                       const std::function<bool(int, int)>& precedes);
 

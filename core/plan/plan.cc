@@ -15,8 +15,7 @@ constexpr int64_t kMostBytes = int64_t{1} << 40;
 class Reachability {
  public:
   Reachability(const std::vector<PlanStep>& steps)
-      : words_((steps.size() + 63) / 64),
-        before_(steps.size() * words_, 0) {
+      : words_((steps.size() + 63) / 64), before_(steps.size() * words_, 0) {
     for (size_t i = 0; i < steps.size(); ++i) {
       for (int next : steps[i].successors) {
         uint64_t* row = &before_[next * words_];
@@ -66,13 +65,13 @@ class PlanCompiler {
   Variables* variables_;
   std::unique_ptr<Plan> plan_;
 
-  std::vector<bool> live_;              // nodes
-  std::vector<int> step_of_;            // of a node, or -1
+  std::vector<bool> live_;                 // nodes
+  std::vector<int> step_of_;               // of a node, or -1
   std::vector<std::vector<int>> readers_;  // of a value, as steps
-  std::vector<bool> is_output_;         // values
-  std::vector<ValueId> alias_;          // in-place: the value overwritten
-  std::vector<void*> address_;          // of a value
-  std::vector<int64_t> scratch_;        // bytes a step
+  std::vector<bool> is_output_;            // values
+  std::vector<ValueId> alias_;             // in-place: the value overwritten
+  std::vector<void*> address_;             // of a value
+  std::vector<int64_t> scratch_;           // bytes a step
 };
 
 TensorType PlanCompiler::Bound(ValueId id) const {
@@ -168,7 +167,8 @@ absl::Status PlanCompiler::OrderNodes() {
                    "them gives both the old value");
   }
   for (PlanStep& step : plan_->steps_) {
-    for (int after : next[step.node]) step.successors.push_back(step_of_[after]);
+    for (int after : next[step.node])
+      step.successors.push_back(step_of_[after]);
     std::sort(step.successors.begin(), step.successors.end());
     step.successors.erase(
         std::unique(step.successors.begin(), step.successors.end()),
@@ -194,9 +194,9 @@ absl::Status PlanCompiler::MakeKernels() {
     for (ValueId id : node.outputs) spec.outputs.push_back(Bound(id));
     auto kernel = node.op->Compile(spec);
     if (!kernel.ok()) {
-      return Annotate(kernel.status(), absl::StrCat(node.location.Prefix(),
-                                                    "node \"", node.name,
-                                                    "\": ", node.op->name()));
+      return Annotate(kernel.status(),
+                      absl::StrCat(node.location.Prefix(), "node \"", node.name,
+                                   "\": ", node.op->name()));
     }
     step.kernel = *std::move(kernel);
     scratch_.push_back(step.kernel->scratch_bytes());
@@ -237,7 +237,7 @@ void PlanCompiler::FindInPlace() {
 absl::Status PlanCompiler::PlaceValues() {
   const int end = static_cast<int>(plan_->steps_.size());
   std::vector<MemoryRequest> requests;
-  std::vector<ValueId> owners;     // the value, or -1 for a step's scratch
+  std::vector<ValueId> owners;  // the value, or -1 for a step's scratch
   std::vector<int> request_of(graph_.values().size(), -1);
   int64_t sum = 0;
   for (int i = 0; i < end; ++i) {
@@ -264,8 +264,8 @@ absl::Status PlanCompiler::PlaceValues() {
   }
   for (MemoryRequest& request : requests) {
     // Needed to the end: no step is after that.
-    const bool forever = std::count(request.last.begin(), request.last.end(),
-                                    end) > 0;
+    const bool forever =
+        std::count(request.last.begin(), request.last.end(), end) > 0;
     if (forever) request.last.clear();
   }
   std::unique_ptr<Reachability> reach;

@@ -33,8 +33,8 @@ struct PlanStep {
   int predecessors = 0;
 };
 
-// A graph compiled for one batch size: kernels in order, each tensor at its fixed
-// address. Nodes that neither lead to an output of the graph nor change a
+// A graph compiled for one batch size: kernels in order, each tensor at its
+// fixed address. Nodes that neither lead to an output of the graph nor change a
 // variable are left out. Everything is decided here; running decides nothing.
 //
 // A variable is read as it was when the step began: nodes that change it run
@@ -46,8 +46,8 @@ class Plan {
   static absl::StatusOr<std::unique_ptr<Plan>> Compile(
       const Graph& graph, const PlanOptions& options, Variables* variables);
 
-  // Index for BindInput of the graph input called `name`, or -1 if the graph has
-  // none or no step reads it.
+  // Index for BindInput of the graph input called `name`, or -1 if the graph
+  // has none or no step reads it.
   int FindInput(const std::string& name) const;
   // Makes the steps read this input from `data`, which must hold the input's
   // type at this batch size, stay put until the run is over, and be aligned to
@@ -64,8 +64,8 @@ class Plan {
   // In an order in which each step comes after those it waits for.
   std::vector<PlanStep>& steps() { return steps_; }
   const std::vector<PlanStep>& steps() const { return steps_; }
-  // Bytes planned for what nodes compute, with buffers reused, scratch included;
-  // and what they would take with a buffer each.
+  // Bytes planned for what nodes compute, with buffers reused, scratch
+  // included; and what they would take with a buffer each.
   int64_t arena_bytes() const { return arena_.bytes(); }
   int64_t unplanned_bytes() const { return unplanned_bytes_; }
 

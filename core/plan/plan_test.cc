@@ -47,8 +47,8 @@ class ToyAdd : public TypedOp<op::Add> {
 
 class ToyParameter : public TypedOp<op::Parameter> {
  public:
-  absl::StatusOr<Inference> Infer(
-      const OpParams& params, absl::Span<const TensorType>) const override {
+  absl::StatusOr<Inference> Infer(const OpParams& params,
+                                  absl::Span<const TensorType>) const override {
     VariableSpec spec;
     spec.type.shape = Shape({Typed(params).shape(0)});
     spec.initializer = Typed(params).init();
@@ -74,8 +74,8 @@ class AssignKernel : public Kernel {
 
 class ToyAssign : public TypedOp<op::Assign> {
  public:
-  absl::StatusOr<Inference> Infer(
-      const OpParams&, absl::Span<const TensorType>) const override {
+  absl::StatusOr<Inference> Infer(const OpParams&,
+                                  absl::Span<const TensorType>) const override {
     return Inference();
   }
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
@@ -172,8 +172,9 @@ TEST_F(PlanTest, TwoChangersOfOneVariableAreRefused) {
   Add("new", {"p"});
   ASSERT_TRUE(graph_.AddNode("one", op::Assign(), {"p", "new"}).ok());
   ASSERT_TRUE(graph_.AddNode("two", op::Assign(), {"p", "new"}).ok());
-  EXPECT_EQ(Plan::Compile(graph_, PlanOptions(), &variables_).status().message(),
-            "nodes \"one\" and \"two\" both change \"p\"");
+  EXPECT_EQ(
+      Plan::Compile(graph_, PlanOptions(), &variables_).status().message(),
+      "nodes \"one\" and \"two\" both change \"p\"");
 }
 
 TEST_F(PlanTest, SenselessBatchesAndTypesAreRefused) {
@@ -205,8 +206,8 @@ TEST_F(PlanTest, RandomGraphsComputeWhatTheyShould) {
       for (int k = 0; k < fan_in; ++k) {
         // Mostly of the latest values, so that others can be forgotten.
         const uint64_t back = RandomBelow(seed, 1 + k, i, 5);
-        const size_t from = names.size() - 1 - std::min<size_t>(
-                                                   back, names.size() - 1);
+        const size_t from =
+            names.size() - 1 - std::min<size_t>(back, names.size() - 1);
         inputs.push_back(names[from]);
         sum += expected[from];
       }

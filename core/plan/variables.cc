@@ -35,8 +35,8 @@ absl::Status Variables::AddMissing(const Graph& graph, uint64_t seed) {
     const Tensor* present = Find(value.name);
     if (present == nullptr) {
       TAMER_ASSIGN_OR_RETURN(const Tensor tensor, Add(value.name, value.type));
-      TAMER_RETURN_IF_ERROR(Initialize(graph.variable_spec(id).initializer, seed,
-                                       value.name, tensor));
+      TAMER_RETURN_IF_ERROR(Initialize(graph.variable_spec(id).initializer,
+                                       seed, value.name, tensor));
       continue;
     }
     const TensorType seen{present->dtype, present->shape};

@@ -15,8 +15,8 @@ namespace tamer {
 class Variables {
  public:
   // Adds every variable of `graph` that is missing, with its initial value from
-  // the stream (seed, variable's name); those present must have the graph's type
-  // and keep their values.
+  // the stream (seed, variable's name); those present must have the graph's
+  // type and keep their values.
   absl::Status AddMissing(const Graph& graph, uint64_t seed);
 
   // Adds one; its memory is zero.

@@ -31,8 +31,8 @@ absl::Status RunStep(const PlanStep& step, uint64_t number) {
 }
 
 // While it lives, this thread takes numbers below 1e-38 for zero, as do the
-// threads it starts: a decaying velocity would otherwise make each operation on it
-// a hundred times slower. The caller's own mode comes back at the end.
+// threads it starts: a decaying velocity would otherwise make each operation on
+// it a hundred times slower. The caller's own mode comes back at the end.
 class FlushDenormals {
  public:
 #if defined(__x86_64__)
@@ -162,7 +162,8 @@ class Scheduler::Workers {
   size_t head_ = 0, tail_ = 0;
   size_t left_ = 0;     // steps not over
   size_t running_ = 0;  // steps under way
-  size_t failed_ = 0;   // the first failed step in plan order; none: their number
+  size_t failed_ =
+      0;  // the first failed step in plan order; none: their number
   absl::Status error_;
 };
 
@@ -170,8 +171,8 @@ Scheduler::Scheduler(const ThreadOptions& options) {
   const int inter_op = std::max(1, options.inter_op);
   const int cores =
       std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  intra_op_ = options.intra_op > 0 ? options.intra_op
-                                   : std::max(1, cores / inter_op);
+  intra_op_ =
+      options.intra_op > 0 ? options.intra_op : std::max(1, cores / inter_op);
   if (inter_op > 1) {
     workers_ = std::make_unique<Workers>(inter_op - 1, intra_op_);
   }

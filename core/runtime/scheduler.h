@@ -16,15 +16,15 @@ struct ThreadOptions {
 };
 
 // Runs plans. With inter_op above 1 it keeps that many threads less one (the
-// caller is one), which sleep between runs; a step starts as soon as all it waits
-// for are done. Allocates nothing while running. One Run at a time.
+// caller is one), which sleep between runs; a step starts as soon as all it
+// waits for are done. Allocates nothing while running. One Run at a time.
 class Scheduler {
  public:
   explicit Scheduler(const ThreadOptions& options);
   ~Scheduler();
 
-  // Runs all steps of `plan` once. `step` numbers the run for random streams. On
-  // an error no further steps are started; the first error in plan order is
+  // Runs all steps of `plan` once. `step` numbers the run for random streams.
+  // On an error no further steps are started; the first error in plan order is
   // returned, with the node's name. With inter_op above 1 the plan must have
   // been compiled with parallel_branches.
   absl::Status Run(Plan& plan, uint64_t step);

@@ -35,8 +35,8 @@ class WorkKernel : public Kernel {
 class WorkOp : public TypedOp<op::Scale> {
  public:
   explicit WorkOp(const Work* work) : work_(work) {}
-  absl::StatusOr<Inference> Infer(
-      const OpParams&, absl::Span<const TensorType>) const override {
+  absl::StatusOr<Inference> Infer(const OpParams&,
+                                  absl::Span<const TensorType>) const override {
     Inference result;
     result.outputs.resize(1);
     return result;
@@ -61,8 +61,7 @@ class SchedulerTest : public ::testing::Test {
     params.set_factor(static_cast<float>(which));
     std::vector<std::string> names;
     for (int input : inputs) names.push_back(absl::StrCat("n", input));
-    ASSERT_TRUE(
-        graph_.AddNode(absl::StrCat("n", which), params, names).ok());
+    ASSERT_TRUE(graph_.AddNode(absl::StrCat("n", which), params, names).ok());
     last_ = absl::StrCat("n", which);
   }
   std::unique_ptr<Plan> Compile() {

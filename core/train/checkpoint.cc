@@ -21,8 +21,8 @@ constexpr char kManifest[] = "manifest.pb";
 constexpr char kTensors[] = "tensors.safetensors";
 constexpr char kRolling[] = "rolling-";
 
-// A manifest ends in the CRC-32 of what stands before, four bytes: a flipped bit
-// is then seen even where it would still parse.
+// A manifest ends in the CRC-32 of what stands before, four bytes: a flipped
+// bit is then seen even where it would still parse.
 std::string EncodeManifest(const ManifestDef& manifest) {
   std::string bytes;
   {
@@ -122,9 +122,9 @@ absl::Status SaveRolling(const std::string& run, const ManifestDef& manifest,
                          const std::map<std::string, Tensor>& tensors) {
   const std::vector<Rolling> before = ListRolling(run);
   const int64_t number = before.empty() ? 1 : before[0].number + 1;
-  TAMER_RETURN_IF_ERROR(SaveCheckpoint(
-      JoinPath(run, absl::StrFormat("%s%09d", kRolling, number)), manifest,
-      tensors));
+  TAMER_RETURN_IF_ERROR(
+      SaveCheckpoint(JoinPath(run, absl::StrFormat("%s%09d", kRolling, number)),
+                     manifest, tensors));
   for (size_t i = 1; i < before.size(); ++i) RemoveFolder(before[i].path);
   return absl::OkStatus();
 }
@@ -136,7 +136,8 @@ absl::StatusOr<Checkpoint> LoadRolling(const std::string& run,
     if (checkpoint.ok()) return checkpoint;
     absl::StrAppend(complaint, checkpoint.status().message(), "\n");
   }
-  return absl::NotFoundError(absl::StrCat(run, ": no sound rolling checkpoint"));
+  return absl::NotFoundError(
+      absl::StrCat(run, ": no sound rolling checkpoint"));
 }
 
 void RemoveRolling(const std::string& run) {

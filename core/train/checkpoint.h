@@ -9,9 +9,10 @@
 #include "core/train/safetensors.h"
 #include "proto/checkpoint.pb.h"
 
-// A checkpoint is a folder: manifest.pb (ManifestDef) and tensors.safetensors. It
-// appears whole under its name or not at all. A finished stage's is its product
-// and is never written again; a rolling one lets an interrupted run continue.
+// A checkpoint is a folder: manifest.pb (ManifestDef) and tensors.safetensors.
+// It appears whole under its name or not at all. A finished stage's is its
+// product and is never written again; a rolling one lets an interrupted run
+// continue.
 
 namespace tamer {
 
@@ -31,9 +32,9 @@ absl::Status SaveCheckpoint(const std::string& path, ManifestDef manifest,
 // Reads one and verifies versions and checksums.
 absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path);
 
-// Rolling checkpoints are RUN/rolling-NUMBER, higher is newer. Saving removes all
-// but the newest two; loading takes the newest one that is sound and, if a newer
-// one was not, appends why to `complaint`. NotFound if there is none.
+// Rolling checkpoints are RUN/rolling-NUMBER, higher is newer. Saving removes
+// all but the newest two; loading takes the newest one that is sound and, if a
+// newer one was not, appends why to `complaint`. NotFound if there is none.
 absl::Status SaveRolling(const std::string& run, const ManifestDef& manifest,
                          const std::map<std::string, Tensor>& tensors);
 absl::StatusOr<Checkpoint> LoadRolling(const std::string& run,

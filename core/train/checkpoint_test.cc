@@ -95,7 +95,9 @@ TEST_F(CheckpointTest, HostileHeadersAreRefused) {
     Write(Path("t"), file + header + "12345678");
     return std::string(ReadTensors(Path("t")).status().message());
   };
-  const auto entry = [](const std::string& text) { return "{\"w\":" + text + "}"; };
+  const auto entry = [](const std::string& text) {
+    return "{\"w\":" + text + "}";
+  };
   EXPECT_NE(error("[]").find("not JSON"), std::string::npos);
   EXPECT_NE(error(entry("3")).find("needs dtype"), std::string::npos);
   EXPECT_NE(error(entry(R"({"dtype":"F64","shape":[1],"data_offsets":[0,8]})"))
@@ -108,8 +110,9 @@ TEST_F(CheckpointTest, HostileHeadersAreRefused) {
                 .find("don't fit"),
             std::string::npos);
   EXPECT_NE(
-      error(entry(
-          R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"))
+      error(
+          entry(
+              R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"))
           .find("larger than the file"),
       std::string::npos);
   EXPECT_NE(error(entry(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,8]})"))

@@ -15,6 +15,8 @@ namespace {
 // Large enough to be fast, small enough for the caches.
 constexpr int64_t kBatch = 200;
 
+constexpr int64_t kMostFeatureBytes = int64_t{4} << 30;
+
 // A borrowed data set as the shared one that a Loader wants.
 std::shared_ptr<const Dataset> Borrow(const Dataset& data) {
   return std::shared_ptr<const Dataset>(&data, [](const Dataset*) {});
@@ -49,18 +51,15 @@ MetricValues Evaluation::Values(const std::string& prefix) const {
   return values;
 }
 
-absl::StatusOr<Evaluation> EvaluateOn(const Graph& network,
-                                      const FinetuneDef& finetune,
-                                      const Dataset& data,
-                                      const FeatureScaling& scaling,
-                                      Variables* variables,
-                                      Scheduler* scheduler) {
+absl::StatusOr<Evaluation> EvaluateOn(
+    const Graph& network, const FinetuneDef& finetune, const Dataset& data,
+    const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler) {
   const auto begin = std::chrono::steady_clock::now();
   TAMER_ASSIGN_OR_RETURN(const Graph graph, Evaluate(network, finetune));
   TAMER_ASSIGN_OR_RETURN(
-      auto executor, Executor::Make(graph, data, kBatch, /*seed=*/0,
-                                    /*parallel_branches=*/false, variables,
-                                    scheduler));
+      auto executor,
+      Executor::Make(graph, data, kBatch, /*seed=*/0,
+                     /*parallel_branches=*/false, variables, scheduler));
   const int loss = executor->FindOutput("loss");
   const int accuracy = executor->FindOutput("accuracy");
   const std::string logits_name = finetune.has_output()
@@ -75,7 +74,8 @@ absl::StatusOr<Evaluation> EvaluateOn(const Graph& network,
     TAMER_RETURN_IF_ERROR(executor->Run(batch, i));
     loss_sum += double{executor->Output(loss).floats()[0]} * batch.size;
     if (accuracy >= 0) {
-      accuracy_sum += double{executor->Output(accuracy).floats()[0]} * batch.size;
+      accuracy_sum +=
+          double{executor->Output(accuracy).floats()[0]} * batch.size;
       if (logits >= 0) {
         CountPredictions(executor->Output(logits), batch, &result.confusion);
       }
@@ -90,9 +90,9 @@ absl::StatusOr<Evaluation> EvaluateOn(const Graph& network,
     result.metric = "rmse";
     result.metric_value = std::sqrt(result.loss);
   }
-  result.seconds = std::chrono::duration<double>(
-                       std::chrono::steady_clock::now() - begin)
-                       .count();
+  result.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
   return result;
 }
 
@@ -101,9 +101,9 @@ absl::Status ForEachOutput(
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler,
     const std::function<void(const Tensor&, const Batch&)>& take) {
   TAMER_ASSIGN_OR_RETURN(
-      auto executor, Executor::Make(graph, data, kBatch, /*seed=*/0,
-                                    /*parallel_branches=*/false, variables,
-                                    scheduler));
+      auto executor,
+      Executor::Make(graph, data, kBatch, /*seed=*/0,
+                     /*parallel_branches=*/false, variables, scheduler));
   const int index = executor->FindOutput(output);
   if (index < 0) return Invalid("the network has no output \"", output, "\"");
   Loader loader(Borrow(data), scaling, InOrder());
@@ -113,6 +113,33 @@ absl::Status ForEachOutput(
     take(executor->Output(index), batch);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const Dataset>> ComputeFeatures(
+    const Graph& network, const std::string& value, const Dataset& data,
+    const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler) {
+  const Shape& shape = network.value(network.FindValue(value)).type.shape;
+  const int64_t width = -shape.elements();
+  if (width * data.size * SizeOf(DType::kFloat) > kMostFeatureBytes) {
+    return nullptr;
+  }
+  Graph trunk = network;
+  trunk.ClearOutputs();
+  TAMER_RETURN_IF_ERROR(trunk.AddOutput(value));
+  TAMER_ASSIGN_OR_RETURN(trunk, Infer(trunk));
+  auto features = std::make_shared<Dataset>();
+  features->sample_shape = Shape({width});
+  features->size = data.size;
+  features->dtype = DType::kFloat;
+  features->source = absl::StrCat(data.source, " at ", value);
+  features->floats.reserve(width * data.size);
+  TAMER_RETURN_IF_ERROR(ForEachOutput(
+      trunk, trunk.value(trunk.outputs()[0]).name, data, scaling, variables,
+      scheduler, [&](const Tensor& rows, const Batch& batch) {
+        features->floats.insert(features->floats.end(), rows.floats(),
+                                rows.floats() + batch.size * width);
+      }));
+  return std::shared_ptr<const Dataset>(features);
 }
 
 }  // namespace tamer

@@ -2,6 +2,7 @@
 #define TAMER_CORE_TRAIN_EVALUATE_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,9 @@ struct Evaluation {
 
 // Loss, metric and confusion of `network` over all of `data`, as for prediction
 // (no dropout).
-absl::StatusOr<Evaluation> EvaluateOn(const Graph& network,
-                                      const FinetuneDef& finetune,
-                                      const Dataset& data,
-                                      const FeatureScaling& scaling,
-                                      Variables* variables,
-                                      Scheduler* scheduler);
+absl::StatusOr<Evaluation> EvaluateOn(
+    const Graph& network, const FinetuneDef& finetune, const Dataset& data,
+    const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler);
 
 // Runs `graph` over all of `data`, in order, and gives each minibatch's result
 // for the value called `output` to `take` (rows of it, and how many).
@@ -43,6 +41,12 @@ absl::Status ForEachOutput(
     const Graph& graph, const std::string& output, const Dataset& data,
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler,
     const std::function<void(const Tensor&, const Batch&)>& take);
+
+// What `network` makes of all of `data` at the value called `value`, as a data
+// set of rows; null if it would be larger than is sensible to keep (4 GiB).
+absl::StatusOr<std::shared_ptr<const Dataset>> ComputeFeatures(
+    const Graph& network, const std::string& value, const Dataset& data,
+    const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler);
 
 }  // namespace tamer
 

@@ -126,7 +126,8 @@ absl::Status Executor::Run(const Batch& batch, uint64_t step) {
     if (sized.plan->batch() == batch.size) current_ = &sized;
   }
   Plan& plan = *current_->plan;
-  if (current_->features >= 0) plan.BindInput(current_->features, batch.features);
+  if (current_->features >= 0)
+    plan.BindInput(current_->features, batch.features);
   if (current_->labels >= 0) plan.BindInput(current_->labels, batch.labels);
   if (current_->targets >= 0) {
     TAMER_RETURN_IF_ERROR(FillTargets(batch, current_->target_width));

@@ -11,8 +11,8 @@
 
 namespace tamer {
 
-// An error if the samples of `data` are not what the graph's inputs take, or its
-// loss needs labels that `data` lacks.
+// An error if the samples of `data` are not what the graph's inputs take, or
+// its loss needs labels that `data` lacks.
 absl::Status CheckFits(const Graph& graph, const Dataset& data);
 
 // Runs one graph on the minibatches of a data set: a Plan for the full batch
@@ -25,7 +25,8 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data);
 class Executor {
  public:
   // `data` tells the sizes. `scheduler` and `variables` must outlive
-  // the executor; variables that are missing get their initial values by `seed`.
+  // the executor; variables that are missing get their initial values by
+  // `seed`.
   static absl::StatusOr<std::unique_ptr<Executor>> Make(
       const Graph& graph, const Dataset& data, int64_t batch, uint64_t seed,
       bool parallel_branches, Variables* variables, Scheduler* scheduler);

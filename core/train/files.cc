@@ -93,7 +93,8 @@ absl::Status WriteSynced(const std::string& path,
       open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) return SystemError(path, "create");
   bool written = true;
-  for (absl::string_view piece : pieces) written = written && WriteAll(fd, piece);
+  for (absl::string_view piece : pieces)
+    written = written && WriteAll(fd, piece);
   written = written && fsync(fd) == 0;
   const int error = errno;
   if (close(fd) != 0 || !written) {

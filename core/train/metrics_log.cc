@@ -12,8 +12,7 @@ absl::StatusOr<std::unique_ptr<MetricsLog>> MetricsLog::Open(
     const std::string& path, int64_t keep_bytes) {
   auto log = std::make_unique<MetricsLog>();
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0 || ftruncate(fd, keep_bytes) != 0 ||
-      lseek(fd, 0, SEEK_END) < 0) {
+  if (fd < 0 || ftruncate(fd, keep_bytes) != 0 || lseek(fd, 0, SEEK_END) < 0) {
     const int error = errno;
     if (fd >= 0) close(fd);
     return absl::UnavailableError(

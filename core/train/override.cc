@@ -36,7 +36,8 @@ absl::StatusOr<const FieldDescriptor*> FindField(const Message& message,
 // What an element of a repeated field is called in a path.
 std::string ElementName(const Message& element) {
   for (const char* key : {"name", "node"}) {
-    const FieldDescriptor* field = element.GetDescriptor()->FindFieldByName(key);
+    const FieldDescriptor* field =
+        element.GetDescriptor()->FindFieldByName(key);
     if (field != nullptr && !field->is_repeated() &&
         field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
       return element.GetReflection()->GetString(element, field);
@@ -128,10 +129,10 @@ absl::Status ApplyOverride(const std::string& assignment, Message* message) {
   // Tried on a copy, so that a failure leaves no half-made submessage behind.
   std::unique_ptr<Message> copy(message->New());
   copy->CopyFrom(*message);
-  TAMER_RETURN_IF_ERROR(Annotate(
-      Apply(assignment.substr(0, equals), assignment.substr(equals + 1),
-            copy.get()),
-      absl::StrCat("--set ", assignment)));
+  TAMER_RETURN_IF_ERROR(
+      Annotate(Apply(assignment.substr(0, equals),
+                     assignment.substr(equals + 1), copy.get()),
+               absl::StrCat("--set ", assignment)));
   message->CopyFrom(*copy);
   return absl::OkStatus();
 }

@@ -49,8 +49,9 @@ TEST(OverrideTest, EachMistakeIsNamedAndNothingChanges) {
   EXPECT_EQ(error("stage.digit.finetune.epochs=1"),
             "--set stage.digit.finetune.epochs=1: there is no stage \"digit\"; "
             "did you mean \"digits\"? (2 in all: features, digits)");
-  EXPECT_EQ(error("data=1"),
-            "--set data=1: \"data\" is not a single value; name a field inside it");
+  EXPECT_EQ(
+      error("data=1"),
+      "--set data=1: \"data\" is not a single value; name a field inside it");
   EXPECT_NE(error("batch_size=ten").find("\"ten\" is no int32"),
             std::string::npos);
   EXPECT_NE(error("batch_size.x=1").find("has no fields inside"),

@@ -131,9 +131,8 @@ PhaseReport PhaseRun::Report(int64_t epoch) const {
     report.samples_per_second = samples_here_ / seconds;
     const double done = static_cast<double>(progress_.step());
     const double all = static_cast<double>(phase_.epochs * steps_per_epoch_);
-    report.seconds_left =
-        (all - done) / steps_per_epoch_ * phase_.data->size /
-        report.samples_per_second;
+    report.seconds_left = (all - done) / steps_per_epoch_ * phase_.data->size /
+                          report.samples_per_second;
   }
   return report;
 }
@@ -152,8 +151,8 @@ absl::Status PhaseRun::Save() {
 
 absl::Status PhaseRun::Step(const Batch& batch) {
   const double t = static_cast<double>(progress_.step()) / steps_per_epoch_;
-  learning_rate_ = LearningRateAt(phase_.solver, t,
-                                  static_cast<double>(phase_.epochs));
+  learning_rate_ =
+      LearningRateAt(phase_.solver, t, static_cast<double>(phase_.epochs));
   executor_->set_learning_rate(static_cast<float>(learning_rate_));
   executor_->set_momentum(static_cast<float>(MomentumAt(phase_.solver, t)));
   absl::Status status = executor_->Run(batch, progress_.step());
@@ -161,11 +160,11 @@ absl::Status PhaseRun::Step(const Batch& batch) {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const float value = executor_->Output(outputs_[i]).floats()[0];
     if (!std::isfinite(value)) {
-      return absl::OutOfRangeError(absl::StrCat(
-          Where(), ": ", names_[i], " became ", value, " in epoch ",
-          batch.epoch + 1, ", step ", batch.index + 1, ", at learning rate ",
-          learning_rate_,
-          "; lower the learning rate, or check the data for NaN"));
+      return absl::OutOfRangeError(
+          absl::StrCat(Where(), ": ", names_[i], " became ", value,
+                       " in epoch ", batch.epoch + 1, ", step ",
+                       batch.index + 1, ", at learning rate ", learning_rate_,
+                       "; lower the learning rate, or check the data for NaN"));
     }
     sums_[i] += double{value} * batch.size;
   }

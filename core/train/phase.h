@@ -6,16 +6,16 @@
 #include <string>
 
 #include "core/data/loader.h"
+#include "core/plan/variables.h"
 #include "core/runtime/scheduler.h"
 #include "core/train/metrics_log.h"
 #include "core/train/observer.h"
-#include "core/plan/variables.h"
 #include "proto/checkpoint.pb.h"
 
 namespace tamer {
 
-// One graph trained for a number of epochs: a fine-tuning stage, or one layer of
-// a pretraining stage.
+// One graph trained for a number of epochs: a fine-tuning stage, or one layer
+// of a pretraining stage.
 struct Phase {
   std::string stage;
   std::string layer;  // "" when fine-tuning
@@ -39,8 +39,8 @@ struct Phase {
 };
 
 // Runs the phase from `progress` on (a fresh one begins at the first step) and
-// keeps `progress` up to date. Returns false if the observer asked to stop; then
-// everything is saved. At the end the variables hold the product: the last
+// keeps `progress` up to date. Returns false if the observer asked to stop;
+// then everything is saved. At the end the variables hold the product: the last
 // epoch's values, or with early stopping the best one's.
 absl::StatusOr<bool> RunPhase(const Phase& phase, Variables* variables,
                               Scheduler* scheduler, MetricsLog* log,

@@ -6,7 +6,7 @@
 #include "core/passes/passes.h"
 #include "core/train/checkpoint.h"
 #include "core/train/files.h"
-#include "core/train/trainer.h"
+#include "core/train/run_folder.h"
 #include "proto/ops/activation.pb.h"
 
 namespace tamer {
@@ -149,8 +149,8 @@ absl::StatusOr<const float*> Predictor::Predict(const float* features,
   if (plan == nullptr) {
     PlanOptions options;
     options.batch = samples;
-    TAMER_ASSIGN_OR_RETURN(plan, Plan::Compile(prediction_.graph, options,
-                                               &product_->variables));
+    TAMER_ASSIGN_OR_RETURN(
+        plan, Plan::Compile(prediction_.graph, options, &product_->variables));
   }
   const FeatureScaling& scaling = product_->scaling;
   scaled_.resize(samples * input_width_);

@@ -13,8 +13,8 @@
 
 namespace tamer {
 
-// A finished stage's checkpoint, opened for use: the network, its parameters and
-// how features were scaled. Nothing here writes to it.
+// A finished stage's checkpoint, opened for use: the network, its parameters
+// and how features were scaled. Nothing here writes to it.
 struct Product {
   std::string path;
   ManifestDef manifest;
@@ -30,14 +30,14 @@ struct Product {
   const FinetuneDef* finetune() const;
 };
 
-// Opens a product's folder, or a run directory's last finished stage. `registry`
-// must outlive the product.
-absl::StatusOr<std::unique_ptr<Product>> OpenProduct(const std::string& path,
-                                                     const OpRegistry& registry);
+// Opens a product's folder, or a run directory's last finished stage.
+// `registry` must outlive the product.
+absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
+    const std::string& path, const OpRegistry& registry);
 
-// The network of `product` as for prediction, with the link function that belongs
-// to its loss at the end (softmax for SoftmaxCrossEntropy, the logistic function
-// for SigmoidCrossEntropy), and the name of the value to read.
+// The network of `product` as for prediction, with the link function that
+// belongs to its loss at the end (softmax for SoftmaxCrossEntropy, the logistic
+// function for SigmoidCrossEntropy), and the name of the value to read.
 struct PredictionGraph {
   Graph graph;
   std::string output;
@@ -48,8 +48,9 @@ absl::StatusOr<PredictionGraph> MakePredictionGraph(const Product& product);
 
 // Answers for single samples and minibatches in a program of one's own:
 //
-//   TAMER_ASSIGN_OR_RETURN(auto predictor, Predictor::Open("runs/x", registry));
-//   TAMER_ASSIGN_OR_RETURN(const float* p, predictor->Predict(pixels, 1));
+//   TAMER_ASSIGN_OR_RETURN(auto predictor, Predictor::Open("runs/x",
+//   registry)); TAMER_ASSIGN_OR_RETURN(const float* p,
+//   predictor->Predict(pixels, 1));
 //
 // One call at a time; make a Predictor for each thread.
 class Predictor {
@@ -62,9 +63,10 @@ class Predictor {
   int64_t input_width() const { return input_width_; }
   int64_t output_width() const { return output_width_; }
 
-  // The answers, [samples, output_width], to `features`, [samples, input_width],
-  // raw as the training data was before scaling. Valid until the next call. The
-  // first call for each number of samples compiles a Plan for it.
+  // The answers, [samples, output_width], to `features`, [samples,
+  // input_width], raw as the training data was before scaling. Valid until the
+  // next call. The first call for each number of samples compiles a Plan for
+  // it.
   absl::StatusOr<const float*> Predict(const float* features, int64_t samples);
 
  private:

@@ -61,7 +61,8 @@ void CheckPretrain(const std::string& where, const StageDef& stage,
   }
   bool all_have_solvers = true;
   for (const PretrainLayer& layer : pretrain.layer()) {
-    const std::string at = absl::StrCat(where, "layer \"", layer.node(), "\": ");
+    const std::string at =
+        absl::StrCat(where, "layer \"", layer.node(), "\": ");
     if (layer.node().empty()) faults->Add(at, "no node is named");
     if (!layer.has_rbm()) faults->Add(at, "no method is given; add rbm {}");
     if (layer.has_epochs()) CheckEpochs(at, layer.epochs(), faults);
@@ -98,8 +99,9 @@ void CheckFinetune(const std::string& where, const StageDef& stage,
                 "; it must be at least 0");
   }
   if (!data.has_validation() && !(data.validation_share() > 0)) {
-    faults->Add(where, "early_stopping needs validation data; add ",
-                "data { validation_share: 0.1 } or data { validation { ... } }");
+    faults->Add(
+        where, "early_stopping needs validation data; add ",
+        "data { validation_share: 0.1 } or data { validation { ... } }");
   }
 }
 
@@ -111,9 +113,10 @@ void CheckStages(const RecipeDef& def, Faults* faults) {
   for (int i = 0; i < def.stage_size(); ++i) {
     const StageDef& stage = def.stage(i);
     const std::string where = absl::StrCat("stage \"", stage.name(), "\": ");
-    if (stage.name().empty() || stage.name().find_first_of("/. ") !=
-                                    std::string::npos) {
-      faults->Add(where, "stage ", i, " needs a name without '/', '.' or space");
+    if (stage.name().empty() ||
+        stage.name().find_first_of("/. ") != std::string::npos) {
+      faults->Add(where, "stage ", i,
+                  " needs a name without '/', '.' or space");
     }
     if (!names.insert(stage.name()).second) {
       faults->Add(where, "two stages bear this name");
@@ -129,7 +132,8 @@ void CheckStages(const RecipeDef& def, Faults* faults) {
     } else if (stage.has_finetune()) {
       CheckFinetune(where, stage, def.data(), faults);
     } else {
-      faults->Add(where, "it has neither pretrain { ... } nor finetune { ... }");
+      faults->Add(where,
+                  "it has neither pretrain { ... } nor finetune { ... }");
     }
   }
 }

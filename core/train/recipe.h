@@ -31,12 +31,12 @@ absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
 // The checks alone, in messages that begin with `file`.
 absl::Status CheckRecipe(const RecipeDef& def, const std::string& file);
 
-// The index of the stage that stage `index` starts from, or -1 if it starts from
-// initial values.
+// The index of the stage that stage `index` starts from, or -1 if it starts
+// from initial values.
 absl::StatusOr<int> ParentStage(const RecipeDef& def, int index);
 
-// What a recipe's data section names, read, split and ready to scale. Parts that
-// it doesn't name are null.
+// What a recipe's data section names, read, split and ready to scale. Parts
+// that it doesn't name are null.
 struct TrainingData {
   std::shared_ptr<const Dataset> train, validation, test;
   FeatureScaling scaling;

@@ -71,7 +71,8 @@ absl::StatusOr<Tensor> CheckEntry(const Json& entry, int64_t data_bytes,
   const Json& shape = entry["shape"];
   const Json& offsets = entry["data_offsets"];
   Tensor tensor;
-  if (!dtype.is_string() || !FindType(dtype.get<std::string>(), &tensor.dtype)) {
+  if (!dtype.is_string() ||
+      !FindType(dtype.get<std::string>(), &tensor.dtype)) {
     return Invalid("its type is ", dtype.dump(), "; F32, I32 and U8 are read");
   }
   if (!shape.is_array() || shape.size() > 16) return Invalid("has no shape");
@@ -98,8 +99,8 @@ absl::StatusOr<Tensor> CheckEntry(const Json& entry, int64_t data_bytes,
   return tensor;
 }
 
-// Takes the tensors of `header` into `file`, whose memory begins with the data at
-// `data`.
+// Takes the tensors of `header` into `file`, whose memory begins with the data
+// at `data`.
 absl::Status PlaceTensors(const Json& header, int64_t data_bytes, char* data,
                           TensorFile* file) {
   for (const auto& item : header.items()) {
@@ -143,8 +144,8 @@ absl::Status ReadInto(const std::string& path, TensorFile* result) {
     return Invalid("cannot be read whole");
   }
   result->bytes = info.st_size;
-  uint32_t crc = Crc32(0, absl::string_view(
-                              reinterpret_cast<const char*>(&length), 8));
+  uint32_t crc =
+      Crc32(0, absl::string_view(reinterpret_cast<const char*>(&length), 8));
   crc = Crc32(crc, header_text);
   result->crc32 = Crc32(crc, absl::string_view(data, data_bytes));
   const Json header = Json::parse(header_text, nullptr, false);

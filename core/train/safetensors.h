@@ -7,9 +7,9 @@
 #include "core/base/status.h"
 #include "core/base/tensor.h"
 
-// The safetensors format: eight bytes of header length, a JSON header that tells
-// each tensor's type, shape and place, then the data. Every other framework reads
-// it, and nothing in it can run.
+// The safetensors format: eight bytes of header length, a JSON header that
+// tells each tensor's type, shape and place, then the data. Every other
+// framework reads it, and nothing in it can run.
 
 namespace tamer {
 
@@ -30,9 +30,9 @@ struct TensorFileSummary {
 absl::StatusOr<TensorFileSummary> WriteTensors(
     const std::string& path, const std::map<std::string, Tensor>& tensors);
 
-// Reads a file written by anybody. Lengths, types, shapes and offsets are checked
-// against the file's size before memory is taken. Types other than F32, I32 and
-// U8 are refused.
+// Reads a file written by anybody. Lengths, types, shapes and offsets are
+// checked against the file's size before memory is taken. Types other than F32,
+// I32 and U8 are refused.
 absl::StatusOr<TensorFile> ReadTensors(const std::string& path);
 
 }  // namespace tamer

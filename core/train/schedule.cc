@@ -45,7 +45,8 @@ double Factor(const ScheduleDef& schedule, double t, double total) {
                       -schedule.inverse().power());
     case ScheduleDef::kPolynomial: {
       const double end = schedule.polynomial().end();
-      return end + (1 - end) * std::pow(1 - done, schedule.polynomial().power());
+      return end +
+             (1 - end) * std::pow(1 - done, schedule.polynomial().power());
     }
     case ScheduleDef::kCosine: {
       const double end = schedule.cosine().end();

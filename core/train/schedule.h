@@ -10,8 +10,8 @@ namespace tamer {
 // zero, a negative power).
 absl::Status CheckSchedule(const SolverDef& solver);
 
-// The learning rate at time `t`, in epochs with fractions, of a stage of `total`
-// epochs: the solver's base rate by its schedule and warm-up.
+// The learning rate at time `t`, in epochs with fractions, of a stage of
+// `total` epochs: the solver's base rate by its schedule and warm-up.
 double LearningRateAt(const SolverDef& solver, double t, double total);
 
 // The momentum at time `t`: the solver's, or the ramp's before it ends. 0 for

@@ -17,7 +17,8 @@ SolverDef Solver(const std::string& text) {
 TEST(ScheduleTest, EachKindFollowsItsFormula) {
   const auto rate = [](const std::string& schedule, double t) {
     return LearningRateAt(
-        Solver("sgd { learning_rate: 2 } schedule { " + schedule + " }"), t, 20);
+        Solver("sgd { learning_rate: 2 } schedule { " + schedule + " }"), t,
+        20);
   };
   EXPECT_DOUBLE_EQ(rate("", 7), 2);
   EXPECT_DOUBLE_EQ(rate("constant {}", 7), 2);
@@ -36,7 +37,8 @@ TEST(ScheduleTest, EachKindFollowsItsFormula) {
 }
 
 TEST(ScheduleTest, TheBaseRateIsEachRulesOwn) {
-  EXPECT_FLOAT_EQ(LearningRateAt(Solver("nesterov { learning_rate: 3 }"), 0, 1), 3);
+  EXPECT_FLOAT_EQ(LearningRateAt(Solver("nesterov { learning_rate: 3 }"), 0, 1),
+                  3);
   EXPECT_FLOAT_EQ(LearningRateAt(Solver("adam {}"), 0, 1), 0.001f);
   EXPECT_FLOAT_EQ(LearningRateAt(Solver("adamw {}"), 0, 1), 0.001f);
   EXPECT_FLOAT_EQ(LearningRateAt(Solver("rmsprop {}"), 0, 1), 0.001f);
@@ -46,11 +48,13 @@ TEST(ScheduleTest, TheBaseRateIsEachRulesOwn) {
 TEST(ScheduleTest, MomentumRampsOrJumps) {
   const std::string base = "nesterov { momentum: 0.9 } ";
   EXPECT_FLOAT_EQ(MomentumAt(Solver(base), 0), 0.9f);
-  const SolverDef ramp = Solver(base + "momentum_ramp { start: 0.5 epochs: 4 }");
+  const SolverDef ramp =
+      Solver(base + "momentum_ramp { start: 0.5 epochs: 4 }");
   EXPECT_FLOAT_EQ(MomentumAt(ramp, 0), 0.5f);
   EXPECT_FLOAT_EQ(MomentumAt(ramp, 2), 0.7f);
   EXPECT_FLOAT_EQ(MomentumAt(ramp, 4), 0.9f);
-  const SolverDef jump = Solver(base + "momentum_ramp { epochs: 5 jump: true }");
+  const SolverDef jump =
+      Solver(base + "momentum_ramp { epochs: 5 jump: true }");
   EXPECT_FLOAT_EQ(MomentumAt(jump, 4.99), 0.5f);
   EXPECT_FLOAT_EQ(MomentumAt(jump, 5), 0.9f);
   EXPECT_EQ(MomentumAt(Solver("adam {}"), 0), 0);

@@ -5,10 +5,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 
 #include "absl/strings/match.h"
-#include "core/base/version.h"
 #include "core/graph/text.h"
 #include "core/passes/passes.h"
 #include "core/plan/variables.h"
@@ -19,16 +17,12 @@
 #include "core/train/files.h"
 #include "core/train/metrics_log.h"
 #include "core/train/phase.h"
-#include "google/protobuf/util/message_differencer.h"
+#include "core/train/run_folder.h"
 
 namespace tamer {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Features of a whole data set are kept, rather than computed anew each step, up
-// to this size.
-constexpr int64_t kMostFeatureBytes = int64_t{4} << 30;
 
 class Run {
  public:
@@ -45,8 +39,6 @@ class Run {
  private:
   absl::Status Open();
   absl::Status CheckStages() const;
-  absl::Status OpenFolder();
-  absl::Status CheckFolderIsOurs(const std::string& run_file) const;
   absl::Status Resume(const Checkpoint& checkpoint);
   absl::Status BeginStage(int index);
   absl::Status LoadParent(int parent);
@@ -56,8 +48,6 @@ class Run {
                                    const PretrainLayer& layer);
   absl::StatusOr<bool> Finetune(const StageDef& stage);
   absl::Status FinishStage(const StageDef& stage);
-  absl::StatusOr<std::shared_ptr<const Dataset>> FeaturesOf(
-      const std::string& value);
   Phase NewPhase(const StageDef& stage);
   ManifestDef NewManifest(const std::string& stage) const;
   std::map<std::string, Tensor> ProductTensors() const;
@@ -82,32 +72,6 @@ class Run {
   uint32_t parent_crc32_ = 0;
 };
 
-std::string MachineText() {
-  return absl::StrCat(std::thread::hardware_concurrency(), " cores");
-}
-
-// What may differ between a run and its continuation.
-RecipeDef Comparable(RecipeDef def) {
-  def.clear_threads();
-  def.clear_checkpoint_every_seconds();
-  return def;
-}
-
-absl::Status Run::CheckFolderIsOurs(const std::string& run_file) const {
-  TAMER_ASSIGN_OR_RETURN(const std::string text, ReadFile(run_file));
-  RunDef before;
-  TAMER_RETURN_IF_ERROR(ParseText(text, run_file, registry_, &before));
-  using google::protobuf::util::MessageDifferencer;
-  if (!MessageDifferencer::Equals(Comparable(before.recipe()),
-                                  Comparable(recipe_.def)) ||
-      !MessageDifferencer::Equals(before.graph(), network_.ToDef())) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path_, " holds a run of another recipe or network, or of this one ",
-        "before it was changed; choose another folder by --run, or --new"));
-  }
-  return absl::OkStatus();
-}
-
 // Makes every stage's graphs once, so that a fault of the last stage is told
 // before the first begins, and before anything is written.
 absl::Status Run::CheckStages() const {
@@ -119,7 +83,8 @@ absl::Status Run::CheckStages() const {
     }
     for (const PretrainLayer& layer : stage.pretrain().layer()) {
       graphs.push_back(tamer::Pretrain(
-          network_, layer, layer.has_solver() ? layer.solver() : stage.solver()));
+          network_, layer,
+          layer.has_solver() ? layer.solver() : stage.solver()));
     }
     for (const auto& graph : graphs) {
       absl::Status status = graph.status();
@@ -133,33 +98,19 @@ absl::Status Run::CheckStages() const {
   return absl::OkStatus();
 }
 
-absl::Status Run::OpenFolder() {
-  TAMER_RETURN_IF_ERROR(MakeFolder(path_));
-  TAMER_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(path_));
-  lock_ = std::make_unique<FolderLock>(std::move(lock));
-  const std::string run_file = JoinPath(path_, "run.pbtxt");
-  if (Exists(run_file)) return CheckFolderIsOurs(run_file);
-  RunDef run;
-  *run.mutable_recipe() = recipe_.def;
-  run.set_recipe_file(recipe_.file);
-  run.set_folder(recipe_.folder);
-  run.set_tamer_version(kVersion);
-  *run.mutable_graph() = network_.ToDef();
-  run.set_machine(MachineText());
-  return ReplaceFile(run_file, PrintText(run, registry_));
-}
-
 absl::Status Run::Open() {
   TAMER_ASSIGN_OR_RETURN(
-      network_,
-      LoadGraph(JoinPath(recipe_.folder, recipe_.def.graph_file()), &registry_));
+      network_, LoadGraph(JoinPath(recipe_.folder, recipe_.def.graph_file()),
+                          &registry_));
   ThreadOptions threads;
   threads.intra_op = recipe_.def.threads().intra_op();
   threads.inter_op = recipe_.def.threads().inter_op();
   scheduler_ = std::make_unique<Scheduler>(threads);
   TAMER_ASSIGN_OR_RETURN(data_, LoadData(recipe_));
   TAMER_RETURN_IF_ERROR(CheckStages());
-  TAMER_RETURN_IF_ERROR(OpenFolder());
+  TAMER_ASSIGN_OR_RETURN(FolderLock lock,
+                         OpenRunFolder(path_, recipe_, network_));
+  lock_ = std::make_unique<FolderLock>(std::move(lock));
   std::string complaint;
   const auto rolling = LoadRolling(path_, &complaint);
   if (!complaint.empty()) {
@@ -213,8 +164,8 @@ absl::Status Run::LoadParent(int parent) {
   return absl::OkStatus();
 }
 
-// Parameters from the parent's product or fresh, and a first rolling checkpoint,
-// from which even a stage that stops in its first second continues.
+// Parameters from the parent's product or fresh, and a first rolling
+// checkpoint, from which even a stage that stops in its first second continues.
 absl::Status Run::BeginStage(int index) {
   const StageDef& stage = recipe_.def.stage(index);
   variables_ = std::make_unique<Variables>();
@@ -250,7 +201,7 @@ absl::Status Run::BeginStage(int index) {
 ManifestDef Run::NewManifest(const std::string& stage) const {
   ManifestDef manifest;
   *manifest.mutable_graph() = network_.ToDef();
-  *manifest.mutable_recipe() = Comparable(recipe_.def);
+  *manifest.mutable_recipe() = WithoutMachine(recipe_.def);
   manifest.set_stage(stage);
   manifest.set_parent(parent_);
   manifest.set_parent_crc32(parent_crc32_);
@@ -269,8 +220,8 @@ Phase Run::NewPhase(const StageDef& stage) {
   phase.data = data_.train;
   phase.scaling = data_.scaling;
   phase.solver = stage.solver();
-  phase.batch = stage.has_batch_size() ? stage.batch_size()
-                                       : recipe_.def.batch_size();
+  phase.batch =
+      stage.has_batch_size() ? stage.batch_size() : recipe_.def.batch_size();
   phase.seed = recipe_.def.seed();
   phase.parallel_branches = recipe_.def.threads().inter_op() > 1;
   phase.checkpoint_every_seconds = recipe_.def.checkpoint_every_seconds();
@@ -280,33 +231,6 @@ Phase Run::NewPhase(const StageDef& stage) {
     return SaveRolling(path_, manifest, variables_->all());
   };
   return phase;
-}
-
-// What the frozen net makes of the training data at `value`, or null if that is
-// too large to keep.
-absl::StatusOr<std::shared_ptr<const Dataset>> Run::FeaturesOf(
-    const std::string& value) {
-  Graph trunk = network_;
-  trunk.ClearOutputs();
-  TAMER_RETURN_IF_ERROR(trunk.AddOutput(value));
-  TAMER_ASSIGN_OR_RETURN(trunk, Infer(trunk));
-  const Shape& shape = network_.value(network_.FindValue(value)).type.shape;
-  const int64_t width = -shape.elements();
-  if (width * data_.train->size * 4 > kMostFeatureBytes) return nullptr;
-  auto features = std::make_shared<Dataset>();
-  features->sample_shape = Shape({width});
-  features->size = data_.train->size;
-  features->dtype = DType::kFloat;
-  features->source = absl::StrCat(data_.train->source, " at ", value);
-  features->floats.reserve(width * features->size);
-  TAMER_RETURN_IF_ERROR(ForEachOutput(
-      trunk, trunk.value(trunk.outputs()[0]).name, *data_.train, data_.scaling,
-      variables_.get(), scheduler_.get(),
-      [&](const Tensor& rows, const Batch& batch) {
-        features->floats.insert(features->floats.end(), rows.floats(),
-                                rows.floats() + batch.size * width);
-      }));
-  return std::shared_ptr<const Dataset>(features);
 }
 
 void Run::DropState(const std::set<std::string>& keep) {
@@ -329,7 +253,10 @@ absl::StatusOr<bool> Run::PretrainOne(const StageDef& stage,
   if (node >= 0 && !network_.node(node).inputs.empty()) {
     const Value& below = network_.value(network_.node(node).inputs[0]);
     if (below.kind == Value::kOutput) {
-      TAMER_ASSIGN_OR_RETURN(auto features, FeaturesOf(below.name));
+      TAMER_ASSIGN_OR_RETURN(
+          auto features,
+          ComputeFeatures(network_, below.name, *data_.train, data_.scaling,
+                          variables_.get(), scheduler_.get()));
       if (features != nullptr) {
         TAMER_ASSIGN_OR_RETURN(network, CutBelow(network_, below.name));
         phase.data = features;
@@ -340,10 +267,9 @@ absl::StatusOr<bool> Run::PretrainOne(const StageDef& stage,
   TAMER_ASSIGN_OR_RETURN(const Graph graph,
                          tamer::Pretrain(network, layer, phase.solver));
   phase.graph = &graph;
-  TAMER_ASSIGN_OR_RETURN(
-      const bool finished,
-      RunPhase(phase, variables_.get(), scheduler_.get(), log_.get(), observer_,
-               &progress_));
+  TAMER_ASSIGN_OR_RETURN(const bool finished,
+                         RunPhase(phase, variables_.get(), scheduler_.get(),
+                                  log_.get(), observer_, &progress_));
   for (ValueId id : graph.variables()) {
     if (graph.variable_spec(id).trainable) {
       product_names_.insert(graph.value(id).name);
@@ -486,10 +412,6 @@ absl::StatusOr<TrainResult> Run::Execute() {
 }
 
 }  // namespace
-
-std::string ProductPath(const std::string& run, const std::string& stage) {
-  return JoinPath(run, stage + ".product");
-}
 
 absl::StatusOr<TrainResult> Train(const Recipe& recipe,
                                   const OpRegistry& registry,

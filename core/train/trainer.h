@@ -9,9 +9,9 @@
 namespace tamer {
 
 struct TrainOptions {
-  // The run directory; made if it isn't there. One that holds an interrupted run
-  // of the same recipe is continued, to the very bytes that an uninterrupted run
-  // gives; one that holds another recipe's is refused.
+  // The run directory; made if it isn't there. One that holds an interrupted
+  // run of the same recipe is continued, to the very bytes that an
+  // uninterrupted run gives; one that holds another recipe's is refused.
   std::string run;
 };
 
@@ -30,9 +30,6 @@ absl::StatusOr<TrainResult> Train(const Recipe& recipe,
                                   const OpRegistry& registry,
                                   const TrainOptions& options,
                                   Observer* observer);
-
-// The product folder of a stage within a run.
-std::string ProductPath(const std::string& run, const std::string& stage);
 
 }  // namespace tamer
 

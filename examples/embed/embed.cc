@@ -1,5 +1,5 @@
-// Tamer inside a program of one's own: trains a small network on made data, then
-// asks it for answers.
+// Tamer inside a program of one's own: trains a small network on made data,
+// then asks it for answers.
 //
 //   bazel run //examples/embed
 

@@ -5,8 +5,8 @@
 
 #include "core/op/op.h"
 
-// The rules that many ops' Infer share. Each returns an error that names the rule
-// and shows what was seen.
+// The rules that many ops' Infer share. Each returns an error that names the
+// rule and shows what was seen.
 
 namespace tamer {
 

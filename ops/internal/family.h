@@ -1,6 +1,7 @@
 #ifndef TAMER_OPS_INTERNAL_FAMILY_H_
 #define TAMER_OPS_INTERNAL_FAMILY_H_
 
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -39,14 +40,25 @@ std::unique_ptr<Kernel> MakeKernel(Function run, int64_t scratch_bytes = 0) {
                                                     scratch_bytes);
 }
 
+// Copies input 0 to output 0, unless both stand in the same memory.
+inline std::unique_ptr<Kernel> MakeCopy() {
+  return MakeKernel([](const KernelArgs& args) {
+    const Tensor& x = args.inputs[0];
+    if (x.data != args.outputs[0].data) {
+      std::memcpy(args.outputs[0].data, x.data, x.bytes());
+    }
+    return absl::OkStatus();
+  });
+}
+
 }  // namespace tamer
 
 // In file FAMILY.cc, outside any anonymous namespace: what FAMILY offers.
 //   TAMER_OP_FAMILY(dense, DenseOp, AffineOp)
-#define TAMER_OP_FAMILY(family, ...)                             \
-  absl::Status RegisterFamily_##family(OpRegistry& registry);    \
-  absl::Status RegisterFamily_##family(OpRegistry& registry) {   \
-    return RegisterAll<__VA_ARGS__>(registry);                   \
+#define TAMER_OP_FAMILY(family, ...)                           \
+  absl::Status RegisterFamily_##family(OpRegistry& registry);  \
+  absl::Status RegisterFamily_##family(OpRegistry& registry) { \
+    return RegisterAll<__VA_ARGS__>(registry);                 \
   }
 
 #endif  // TAMER_OPS_INTERNAL_FAMILY_H_

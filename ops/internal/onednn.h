@@ -40,8 +40,8 @@ class Primitive {
   };
 
   Primitive() = default;
-  // May throw dnnl::error: call within CatchDnnl. `scratchpad` is of a descriptor
-  // made with scratchpad_mode::user.
+  // May throw dnnl::error: call within CatchDnnl. `scratchpad` is of a
+  // descriptor made with scratchpad_mode::user.
   Primitive(const dnnl::primitive& primitive, std::vector<Argument> arguments,
             const dnnl::memory::desc& scratchpad);
 

@@ -51,9 +51,8 @@ Primitive NewMatmul(const MatmulShape& shape, op::Activation fused) {
   std::vector<Primitive::Argument> arguments = {
       {DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
   if (shape.bias) arguments.push_back({DNNL_ARG_BIAS, bias});
-  const dnnl::matmul::desc desc = shape.bias
-                                      ? dnnl::matmul::desc(a, b, bias, c)
-                                      : dnnl::matmul::desc(a, b, c);
+  const dnnl::matmul::desc desc = shape.bias ? dnnl::matmul::desc(a, b, bias, c)
+                                             : dnnl::matmul::desc(a, b, c);
   const dnnl::matmul::primitive_desc chosen(desc, attributes, Engine());
   return Primitive(dnnl::matmul(chosen), std::move(arguments),
                    chosen.scratchpad_desc());
@@ -141,8 +140,8 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
   TAMER_ASSIGN_OR_RETURN(
       std::unique_ptr<Kernel> activation,
       MakeActivation(shape.activation, shape.slope, shape.m() * shape.n()));
-  kernel = std::make_unique<KeepingKernel>(std::move(kernel),
-                                           std::move(activation));
+  kernel =
+      std::make_unique<KeepingKernel>(std::move(kernel), std::move(activation));
   return kernel;
 }
 
@@ -150,10 +149,10 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeActivation(
     op::Activation activation, float slope, int64_t n) {
   return Caught("activation", [&] {
     const auto chosen = EltwiseForward(activation, slope, n);
-    return Unary(Primitive(dnnl::eltwise_forward(chosen),
-                           {{DNNL_ARG_SRC, PlainDesc({n})},
-                            {DNNL_ARG_DST, PlainDesc({n})}},
-                           chosen.scratchpad_desc()));
+    return Unary(Primitive(
+        dnnl::eltwise_forward(chosen),
+        {{DNNL_ARG_SRC, PlainDesc({n})}, {DNNL_ARG_DST, PlainDesc({n})}},
+        chosen.scratchpad_desc()));
   });
 }
 
@@ -171,9 +170,9 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeGeluGradient(int64_t n) {
     const int64_t scratch = primitive.scratch_bytes();
     return MakeKernel(
         [primitive = std::move(primitive)](const KernelArgs& args) mutable {
-          return primitive.Run({args.inputs[0].data, args.inputs[1].data,
-                                args.outputs[0].data},
-                               args.scratch);
+          return primitive.Run(
+              {args.inputs[0].data, args.inputs[1].data, args.outputs[0].data},
+              args.scratch);
         },
         scratch);
   });

@@ -8,8 +8,8 @@
 
 namespace tamer {
 
-// C = activation(A * B + bias), all row-major; A and B as they lie in memory are
-// [a_rows, a_columns] and [b_rows, b_columns] and may be used transposed.
+// C = activation(A * B + bias), all row-major; A and B as they lie in memory
+// are [a_rows, a_columns] and [b_rows, b_columns] and may be used transposed.
 struct MatmulShape {
   int64_t a_rows = 0, a_columns = 0, b_rows = 0, b_columns = 0;
   bool transpose_a = false, transpose_b = false;
@@ -22,9 +22,9 @@ struct MatmulShape {
   int64_t n() const { return transpose_b ? b_rows : b_columns; }
 };
 
-// A kernel over inputs A, B[, bias] and output C: one oneDNN primitive, bias and
-// activation fused. For GELU with `keep_argument` output 1 gets the sum before the
-// activation, which GELU's gradient needs.
+// A kernel over inputs A, B[, bias] and output C: one oneDNN primitive, bias
+// and activation fused. For GELU with `keep_argument` output 1 gets the sum
+// before the activation, which GELU's gradient needs.
 absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
                                                    bool keep_argument);
 

@@ -74,7 +74,8 @@ double SumSquares(const float* x, int64_t n, void* scratch) {
 
 void SumRows(const float* x, int64_t rows, int64_t columns, float factor,
              float* out) {
-  const int64_t grain = std::max<int64_t>(64, 32768 / std::max<int64_t>(1, rows));
+  const int64_t grain =
+      std::max<int64_t>(64, 32768 / std::max<int64_t>(1, rows));
   ParallelFor(columns, grain, [&](int64_t begin, int64_t end) {
     std::fill(out + begin, out + end, 0.0f);
     for (int64_t r = 0; r < rows; ++r) {

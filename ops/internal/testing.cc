@@ -248,8 +248,7 @@ absl::StatusOr<RunResult> RunOp(const OpParams& params,
 
 std::string InferError(const OpParams& params,
                        const std::vector<TensorType>& inputs) {
-  return std::string(
-      OpOf(params).Infer(params, inputs).status().message());
+  return std::string(OpOf(params).Infer(params, inputs).status().message());
 }
 
 void CheckOp(const OpParams& params, const std::vector<Value>& inputs,

@@ -47,11 +47,11 @@ std::string InferError(const OpParams& params,
 using Reference = std::function<std::vector<std::vector<double>>(
     const std::vector<std::vector<double>>&)>;
 
-// Checks the op's outputs against `reference`, its gradients at every FLOAT input
-// in `differentiable` (indices among inputs, then variables) against central
-// differences of `reference` in double precision, and that 1, 2 and 3 threads
-// give the same bits. The quantity differentiated is a random combination of
-// output 0. Fails the running test otherwise.
+// Checks the op's outputs against `reference`, its gradients at every FLOAT
+// input in `differentiable` (indices among inputs, then variables) against
+// central differences of `reference` in double precision, and that 1, 2 and 3
+// threads give the same bits. The quantity differentiated is a random
+// combination of output 0. Fails the running test otherwise.
 void CheckOp(const OpParams& params, const std::vector<Value>& inputs,
              const std::vector<int>& differentiable, const Reference& reference,
              double tolerance = 2e-4, int64_t batch = 1);

@@ -7,8 +7,8 @@
 namespace tamer {
 
 // exp(x) within about 2 units in the last place, in operations that a compiler
-// turns into vector ones. 0 below -87.3, and about 3e38 above 88.3; NaN gives NaN.
-// Method and coefficients of Cephes' expf (Moshier 1989).
+// turns into vector ones. 0 below -87.3, and about 3e38 above 88.3; NaN gives
+// NaN. Method and coefficients of Cephes' expf (Moshier 1989).
 inline float Exp(float x) {
   const float clamped = x < -87.3f ? -87.3f : (x > 88.3f ? 88.3f : x);
   // Rounds by adding and taking away 1.5 * 2^23.

@@ -1,5 +1,6 @@
 // The hot paths of training and inference, each as samples a second and as a
-// share of the matmul peak that oneDNN reaches on this machine in this very run.
+// share of the matmul peak that oneDNN reaches on this machine in this very
+// run.
 
 #include <benchmark/benchmark.h>
 
@@ -59,15 +60,15 @@ Graph Network() { return Check(ParseGraph(kNetwork, "mlp", &Registry())); }
 Graph TrainGraph() {
   FinetuneDef finetune;
   finetune.mutable_loss()->set_type_url("op/SoftmaxCrossEntropy");
-  return Check(Finetune(Network(), finetune,
-                        Parse<SolverDef>(
-                            "nesterov { learning_rate: 0.1 momentum: 0.9 }")));
+  return Check(Finetune(
+      Network(), finetune,
+      Parse<SolverDef>("nesterov { learning_rate: 0.1 momentum: 0.9 }")));
 }
 
 Graph RbmGraph() {
-  return Check(Pretrain(Network(), Parse<PretrainLayer>("node: 'h1' rbm {}"),
-                        Parse<SolverDef>(
-                            "sgd { learning_rate: 0.1 momentum: 0.5 }")));
+  return Check(
+      Pretrain(Network(), Parse<PretrainLayer>("node: 'h1' rbm {}"),
+               Parse<SolverDef>("sgd { learning_rate: 0.1 momentum: 0.5 }")));
 }
 
 Graph InferGraph() { return Check(Infer(Network())); }
@@ -88,13 +89,12 @@ double MatmulPeak() {
   double best = 0;
   for (int i = 0; i < 12; ++i) {
     const auto begin = std::chrono::steady_clock::now();
-    matmul.execute(stream, {{DNNL_ARG_SRC, a},
-                            {DNNL_ARG_WEIGHTS, b},
-                            {DNNL_ARG_DST, c}});
+    matmul.execute(
+        stream, {{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}});
     stream.wait();
-    const double seconds = std::chrono::duration<double>(
-                               std::chrono::steady_clock::now() - begin)
-                               .count();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+            .count();
     best = std::max(best, 2.0 * n * n * n / seconds);
   }
   return best;
@@ -157,12 +157,13 @@ void RunGraph(benchmark::State& state, const Graph& graph) {
   const auto begin = std::chrono::steady_clock::now();
   for (auto _ : state) {
     const absl::Status status = scheduler.Run(*plan, step++);
-    if (!status.ok()) state.SkipWithError(std::string(status.message()).c_str());
+    if (!status.ok())
+      state.SkipWithError(std::string(status.message()).c_str());
   }
   state.SetItemsProcessed(state.iterations() * batch);
-  const double seconds = std::chrono::duration<double>(
-                             std::chrono::steady_clock::now() - begin)
-                             .count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count();
   const double rate_of_flops =
       MatmulFlops(graph, batch) * static_cast<double>(step) / seconds;
   state.counters["percent_of_peak"] = 100 * rate_of_flops / peak;

@@ -127,8 +127,8 @@ class MalformedTest : public ::testing::Test {
 };
 
 TEST_F(MalformedTest, TheGoodCaseWorks) {
-  const Outcome outcome = RunCommand(absl::StrCat(
-      "train ", Path("recipe.pbtxt"), " --run ", Path("run")));
+  const Outcome outcome = RunCommand(
+      absl::StrCat("train ", Path("recipe.pbtxt"), " --run ", Path("run")));
   EXPECT_EQ(outcome.code, 0) << outcome.text;
 }
 
@@ -154,14 +154,14 @@ TEST_F(MalformedTest, Networks) {
                      "the name is taken by another node at line 2");
   ExpectNetworkError("name: \"y\"", "name: \"x\"", "taken by an input");
   ExpectNetworkError("name: \"y\"", "name: \"a:b\"", "a name is letters");
-  ExpectNetworkError("input: \"h\"", "input: \"hh\"",
-                     "input \"hh\" is neither a node nor an input; did you mean "
-                     "\"h\"?");
+  ExpectNetworkError(
+      "input: \"h\"", "input: \"hh\"",
+      "input \"hh\" is neither a node nor an input; did you mean "
+      "\"h\"?");
   ExpectNetworkError("input: \"h\"", "input: \"h:7\"", "has only h");
   ExpectNetworkError("input: \"h\"", "input: \"y\"",
                      "it depends on itself: y -> y");
-  ExpectNetworkError("input: \"x\"", "input: \"y\"",
-                     "it depends on itself: ");
+  ExpectNetworkError("input: \"x\"", "input: \"y\"", "it depends on itself: ");
   ExpectNetworkError("input: \"h\"", "", "takes 1 input (x), not 0");
   ExpectNetworkError("output: \"y\"", "output: \"z\"",
                      "output \"z\" is neither a node nor an input");
@@ -195,8 +195,8 @@ output: "a"
 )");
   for (const char* part :
        {"network.pbtxt:2:47: node \"a\": Dense has no parameter \"unitz\"",
-        "node \"b\": input \"nowhere\"", "network.pbtxt:4:54: node \"c\":",
-        "node \"e\": Dense: units is -1"}) {
+        "node \"b\": input \"nowhere\"",
+        "network.pbtxt:4:54: node \"c\":", "node \"e\": Dense: units is -1"}) {
     ExpectTrainError(part);
   }
 }
@@ -230,15 +230,18 @@ TEST_F(MalformedTest, HostileTexts) {
   ExpectTrainError("it depends on itself");
   // Blocks in blocks in blocks.
   Write("network.pbtxt",
-        "input { name: \"x\" shape: [4] } block { name: \"b\" input: \"i\" node { "
+        "input { name: \"x\" shape: [4] } block { name: \"b\" input: \"i\" "
+        "node { "
         "name: \"n\" input: \"i\" block: \"b\" } output: \"n\" } node { name: "
         "\"y\" input: \"x\" block: \"b\" } output: \"y\"");
   ExpectTrainError("does \"b\" use itself?");
-  Write("network.pbtxt",
-        "input { name: \"x\" shape: [4] } block { name: \"b\" input: \"i\" node { "
-        "name: \"n\" input: \"i\" op { [op/Identity] {} } } output: \"n\" } node "
-        "{ name: \"y\" input: \"x\" block: \"b\" repeat: 2000000000 } output: "
-        "\"y\"");
+  Write(
+      "network.pbtxt",
+      "input { name: \"x\" shape: [4] } block { name: \"b\" input: \"i\" node "
+      "{ "
+      "name: \"n\" input: \"i\" op { [op/Identity] {} } } output: \"n\" } node "
+      "{ name: \"y\" input: \"x\" block: \"b\" repeat: 2000000000 } output: "
+      "\"y\"");
   ExpectTrainError("more than 1000000 nodes");
 }
 
@@ -284,15 +287,17 @@ TEST_F(MalformedTest, Recipes) {
                     "early_stopping needs validation data");
   ExpectRecipeError("solver {", "from: \"t\" solver {",
                     "from names no earlier stage \"t\"");
-  ExpectRecipeError("finetune { loss { [op/SoftmaxCrossEntropy] {} } epochs: 1 }",
-                    "pretrain { layer { node: \"y\" rbm {} } }",
-                    "an RBM needs a Dense with activation: SIGMOID");
-  ExpectRecipeError("finetune { loss { [op/SoftmaxCrossEntropy] {} } epochs: 1 }",
-                    "pretrain { layer { node: \"q\" rbm {} } }",
-                    "there is no such node");
-  ExpectRecipeError("finetune { loss { [op/SoftmaxCrossEntropy] {} } epochs: 1 }",
-                    "pretrain { layer { node: \"h\" rbm { cd_steps: 0 } } }",
-                    "cd_steps is 0");
+  ExpectRecipeError(
+      "finetune { loss { [op/SoftmaxCrossEntropy] {} } epochs: 1 }",
+      "pretrain { layer { node: \"y\" rbm {} } }",
+      "an RBM needs a Dense with activation: SIGMOID");
+  ExpectRecipeError(
+      "finetune { loss { [op/SoftmaxCrossEntropy] {} } epochs: 1 }",
+      "pretrain { layer { node: \"q\" rbm {} } }", "there is no such node");
+  ExpectRecipeError(
+      "finetune { loss { [op/SoftmaxCrossEntropy] {} } epochs: 1 }",
+      "pretrain { layer { node: \"h\" rbm { cd_steps: 0 } } }",
+      "cd_steps is 0");
   ExpectRecipeError("nesterov { learning_rate: 0.1 momentum: 0.9 }",
                     "nesterov {} schedule { step { every: 0 } }",
                     "step.every is 0");
@@ -328,11 +333,11 @@ TEST_F(MalformedTest, IdxFiles) {
 
 TEST_F(MalformedTest, ALabelOutOfRangeStopsTheRun) {
   Write("labels", BigEndian({0x801, 4}) + std::string("\0\1\7\1", 4));
-  const Outcome outcome = RunCommand(absl::StrCat(
-      "train ", Path("recipe.pbtxt"), " --run ", Path("run")));
+  const Outcome outcome = RunCommand(
+      absl::StrCat("train ", Path("recipe.pbtxt"), " --run ", Path("run")));
   EXPECT_EQ(outcome.code, 1);
-  EXPECT_TRUE(absl::StrContains(outcome.text,
-                                "label 7 is out of range for 2 classes"))
+  EXPECT_TRUE(
+      absl::StrContains(outcome.text, "label 7 is out of range for 2 classes"))
       << outcome.text;
 }
 
@@ -340,9 +345,9 @@ TEST_F(MalformedTest, CsvFiles) {
   const auto expect = [&](const std::string& content, const std::string& part) {
     Write("d.csv", content);
     Write("recipe.pbtxt",
-          absl::StrReplaceAll(
-              kRecipe, {{"idx { images: \"images\" labels: \"labels\" }",
-                         "csv { file: \"d.csv\" }"}}));
+          absl::StrReplaceAll(kRecipe,
+                              {{"idx { images: \"images\" labels: \"labels\" }",
+                                "csv { file: \"d.csv\" }"}}));
     ExpectTrainError(part);
   };
   expect("1,2,3,4,0\n1,2,3,0\n",
@@ -377,19 +382,19 @@ TEST_F(MalformedTest, NpyFiles) {
   expect(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4), }",
              "short"),
          "its shape needs 32 bytes, but 5 follow");
-  expect(npy("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }",
-             "1234"),
-         "Fortran order");
-  expect(npy("{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }",
-             "1234"),
-         "its type is");
+  expect(
+      npy("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 1), }", "1234"),
+      "Fortran order");
+  expect(
+      npy("{'descr': '|O', 'fortran_order': False, 'shape': (1, 1), }", "1234"),
+      "its type is");
   expect(npy("{'descr': '<f4', 'fortran_order': False, 'shape': "
              "(4611686018427387904, 4), }",
              "1234"),
          "absurdly large");
-  expect(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }",
-             "1234"),
-         "the array has 1 dimensions");
+  expect(
+      npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", "1234"),
+      "the array has 1 dimensions");
   expect(npy("{}", ""), "its header has no descr");
   expect(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1), }",
              std::string("\x00\x00\xc0\x7f", 4)),
@@ -401,8 +406,8 @@ TEST_F(MalformedTest, CommandLines) {
                          const std::string& part) {
     const Outcome outcome = RunCommand(arguments);
     EXPECT_EQ(outcome.code, code) << arguments << "\n" << outcome.text;
-    EXPECT_TRUE(absl::StrContains(outcome.text, part))
-        << arguments << "\n" << outcome.text;
+    EXPECT_TRUE(absl::StrContains(outcome.text, part)) << arguments << "\n"
+                                                       << outcome.text;
   };
   expect("", 2, "subcommand");
   expect("trian", 2, "");
@@ -416,7 +421,8 @@ TEST_F(MalformedTest, CommandLines) {
          "there is no such pass");
   expect("graph " + Path("recipe.pbtxt") + " --format gif", 2, "");
   expect("describe " + Path("network.pbtxt") + " --batch 0", 2, "");
-  expect("predict " + folder_ + " x.csv --output y.csv", 1, "neither a product");
+  expect("predict " + folder_ + " x.csv --output y.csv", 1,
+         "neither a product");
   expect("predict " + folder_ + " x.csv --output y.gif", 1,
          "must end in .csv or .npy");
   ExpectTrainError("expected PATH=VALUE", "--set batch_size");

@@ -95,7 +95,8 @@ TEST_F(GraphTest, TheBinaryFormIsTheSameGraph) {
 
 TEST_F(GraphTest, WindowsLineEndsAndByteOrderMark) {
   std::string text = "\xef\xbb\xbf";
-  for (char c : std::string(kMlp)) text += c == '\n' ? "\r\n" : std::string(1, c);
+  for (char c : std::string(kMlp))
+    text += c == '\n' ? "\r\n" : std::string(1, c);
   EXPECT_TRUE(Parse(text).ok()) << Parse(text).status();
 }
 
@@ -140,14 +141,16 @@ TEST_F(GraphTest, BlocksAreClosedAndChecked) {
       node { name: "f" input: "inn" op { [op/Relu] {} } } output: "f" })";
   EXPECT_TRUE(absl::StrContains(
       Error(block + R"(node { name: "y" input: "x" block: "b" } output: "y")"),
-      "net.pbtxt:4:7: node \"y/f\": input \"inn\" is neither a node nor an input "
+      "net.pbtxt:4:7: node \"y/f\": input \"inn\" is neither a node nor an "
+      "input "
       "of the block; did you mean \"in\"?"));
   EXPECT_TRUE(absl::StrContains(
       Error(block + R"(node { name: "y" block: "b" } output: "y")"),
       "block \"b\" takes 1 inputs, not 0"));
   EXPECT_TRUE(absl::StrContains(
-      Error(block +
-            R"(node { name: "y" input: "x" block: "b" repeat: 0 } output: "y")"),
+      Error(
+          block +
+          R"(node { name: "y" input: "x" block: "b" repeat: 0 } output: "y")"),
       "repeat is 0"));
 }
 
@@ -182,8 +185,9 @@ TEST_F(GraphTest, SharedParametersAreOne) {
   std::string other = text;
   other.replace(other.rfind("units: 4"), 8, "units: 5");
   EXPECT_TRUE(absl::StrContains(
-      Error(other), "cannot share with \"a\": its parameters are weight [4, 4], "
-                    "bias [4], not weight [4, 5], bias [5]"));
+      Error(other),
+      "cannot share with \"a\": its parameters are weight [4, 4], "
+      "bias [4], not weight [4, 5], bias [5]"));
 }
 
 TEST_F(GraphTest, TenThousandNodesTakeLittleTime) {
@@ -203,10 +207,10 @@ TEST_F(GraphTest, TenThousandNodesTakeLittleTime) {
   const auto trained = Finetune(*graph, finetune, solver);
   ASSERT_TRUE(trained.ok()) << trained.status();
   EXPECT_GT(trained->nodes().size(), 50000u);
-  std::printf("10,000 nodes read and differentiated in %.2f s\n",
-              std::chrono::duration<double>(
-                  std::chrono::steady_clock::now() - begin)
-                  .count());
+  std::printf(
+      "10,000 nodes read and differentiated in %.2f s\n",
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin)
+          .count());
 }
 
 }  // namespace

@@ -91,8 +91,8 @@ class PassesTest : public ::testing::Test {
   float rate_ = 0.1f, momentum_ = 0;
 };
 
-// One step of plain SGD moves each parameter by -rate * gradient; the gradient of
-// the loss is taken by central differences through the evaluation graph. The
+// One step of plain SGD moves each parameter by -rate * gradient; the gradient
+// of the loss is taken by central differences through the evaluation graph. The
 // network has a fan-out (h is read twice).
 TEST_F(PassesTest, FineTuningFollowsTheLosssGradient) {
   const Graph network = Parse(kNetwork);
@@ -145,9 +145,9 @@ TEST_F(PassesTest, SharedParametersSumTheirGradients) {
   Variables variables;
   const float targets[10] = {};
   rate_ = 0.001f;
-  auto plan = Compile(Finetune(network, Loss("MeanSquaredError"),
-                               Proto<SolverDef>("sgd {}")),
-                      &variables);
+  auto plan = Compile(
+      Finetune(network, Loss("MeanSquaredError"), Proto<SolverDef>("sgd {}")),
+      &variables);
   plan->BindInput(plan->FindInput("targets"), targets);
   const double w = Values(variables, "a/weight")[0];
   double gradient = 0;
@@ -162,14 +162,15 @@ TEST_F(PassesTest, SharedParametersSumTheirGradients) {
 TEST_F(PassesTest, FrozenLayersDoNotChangeAndCostNothing) {
   const Graph network = Parse(kNetwork);
   Variables variables;
-  const auto graph =
-      Finetune(network, Loss("SoftmaxCrossEntropy", "freeze: 'h' freeze: 'g'"),
-               Proto<SolverDef>("nesterov { momentum: 0.9 } weight_decay: 0.1"));
+  const auto graph = Finetune(
+      network, Loss("SoftmaxCrossEntropy", "freeze: 'h' freeze: 'g'"),
+      Proto<SolverDef>("nesterov { momentum: 0.9 } weight_decay: 0.1"));
   auto plan = Compile(graph, &variables);
   EXPECT_LT(graph->FindNode("grad/h/weight"), 0);
   EXPECT_LT(graph->FindNode("grad/y/input"), 0);
   EXPECT_EQ(variables.Find("update/h/weight/velocity"), nullptr);
-  const auto h = Values(variables, "h/weight"), y = Values(variables, "y/weight");
+  const auto h = Values(variables, "h/weight"),
+             y = Values(variables, "y/weight");
   for (int i = 0; i < 5; ++i) Run(*plan, i);
   EXPECT_EQ(Values(variables, "h/weight"), h);
   EXPECT_NE(Values(variables, "y/weight"), y);
@@ -198,16 +199,16 @@ TEST_F(PassesTest, RateMultipliersReachTheirNodes) {
   (*solver.mutable_rate_multiplier())["y"] = 0;
   auto plan = Compile(Finetune(network, Loss("SoftmaxCrossEntropy"), solver),
                       &variables);
-  const auto h = Values(variables, "h/weight"), y = Values(variables, "y/weight");
+  const auto h = Values(variables, "h/weight"),
+             y = Values(variables, "y/weight");
   Run(*plan);
   EXPECT_NE(Values(variables, "h/weight"), h);
   EXPECT_EQ(Values(variables, "y/weight"), y);
   (*solver.mutable_rate_multiplier())["yy"] = 2;
-  EXPECT_EQ(Finetune(network, Loss("SoftmaxCrossEntropy"), solver)
-                .status()
-                .message(),
-            "solver: rate_multiplier: there is no node \"yy\"; did you mean "
-            "\"y\"?");
+  EXPECT_EQ(
+      Finetune(network, Loss("SoftmaxCrossEntropy"), solver).status().message(),
+      "solver: rate_multiplier: there is no node \"yy\"; did you mean "
+      "\"y\"?");
 }
 
 // The change that one SGD step makes has a norm of at most rate * limit.
@@ -216,10 +217,9 @@ TEST_F(PassesTest, ClippingLimitsTheGradient) {
   for (const char* clip : {"clip_norm: 0.01", "clip_value: 0.001"}) {
     Variables variables;
     rate_ = 1;
-    auto plan =
-        Compile(Finetune(network, Loss("SoftmaxCrossEntropy", clip),
-                         Proto<SolverDef>("sgd {}")),
-                &variables);
+    auto plan = Compile(Finetune(network, Loss("SoftmaxCrossEntropy", clip),
+                                 Proto<SolverDef>("sgd {}")),
+                        &variables);
     std::map<std::string, std::vector<float>> before;
     for (const auto& entry : variables.all()) {
       before[entry.first] = Values(variables, entry.first);
@@ -263,14 +263,13 @@ TEST_F(PassesTest, AnOpWithoutGradientStopsTrainingBeforeIt) {
     node { name: "y" input: "s" op { [op/Dense] { units: 3 } } }
     output: "y")");
   const SolverDef solver = Proto<SolverDef>("sgd {}");
-  EXPECT_EQ(Finetune(network, Loss("SoftmaxCrossEntropy"), solver)
-                .status()
-                .message(),
-            "net:4:5: node \"s\": Sample has no gradient, so what comes before "
-            "it cannot be trained; freeze that, or leave the node out");
-  EXPECT_TRUE(Finetune(network, Loss("SoftmaxCrossEntropy", "freeze: 'h'"),
-                       solver)
-                  .ok());
+  EXPECT_EQ(
+      Finetune(network, Loss("SoftmaxCrossEntropy"), solver).status().message(),
+      "net:4:5: node \"s\": Sample has no gradient, so what comes before "
+      "it cannot be trained; freeze that, or leave the node out");
+  EXPECT_TRUE(
+      Finetune(network, Loss("SoftmaxCrossEntropy", "freeze: 'h'"), solver)
+          .ok());
 }
 
 TEST_F(PassesTest, NamesThatPassesGiveAreTheirs) {
@@ -288,7 +287,8 @@ TEST_F(PassesTest, NamesThatPassesGiveAreTheirs) {
 // Contrastive divergence by loops in double, with the sampler's own stream.
 struct Rbm {
   int visible = 6, hidden = 5;
-  std::vector<double> w, b, c;  // weight [visible, hidden], hidden, visible bias
+  std::vector<double> w, b,
+      c;  // weight [visible, hidden], hidden, visible bias
 
   static double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
   std::vector<double> Up(const std::vector<double>& v) const {
@@ -316,8 +316,8 @@ TEST_F(PassesTest, ContrastiveDivergenceIsTheTextbooks) {
   for (const char* rbm_text :
        {"cd_steps: 1", "cd_steps: 3", "cd_steps: 2 visible: GAUSSIAN"}) {
     SCOPED_TRACE(rbm_text);
-    const auto layer = Proto<PretrainLayer>(
-        std::string("node: 'h' rbm { ") + rbm_text + " }");
+    const auto layer =
+        Proto<PretrainLayer>(std::string("node: 'h' rbm { ") + rbm_text + " }");
     Variables variables;
     auto plan = Compile(Pretrain(network, layer, Proto<SolverDef>("sgd {}")),
                         &variables, /*seed=*/5);
@@ -389,7 +389,8 @@ TEST_F(PassesTest, PretrainingAHigherLayerLeavesTheLowerAlone) {
   const auto graph = Pretrain(network, layer, solver);
   auto plan = Compile(graph, &variables);
   EXPECT_LT(graph->FindNode("drop"), 0);
-  const auto a = Values(variables, "a/weight"), b = Values(variables, "b/weight");
+  const auto a = Values(variables, "a/weight"),
+             b = Values(variables, "b/weight");
   Run(*plan);
   EXPECT_EQ(Values(variables, "a/weight"), a);
   EXPECT_NE(Values(variables, "b/weight"), b);
@@ -417,7 +418,8 @@ TEST_F(PassesTest, HundredStepsAllocateNothingOfOurs) {
   const std::vector<absl::StatusOr<Graph>> graphs = {
       Finetune(network, Loss("SoftmaxCrossEntropy", "clip_norm: 1"),
                Proto<SolverDef>("nesterov { momentum: 0.9 }")),
-      Finetune(network, Loss("SoftmaxCrossEntropy"), Proto<SolverDef>("adam {}")),
+      Finetune(network, Loss("SoftmaxCrossEntropy"),
+               Proto<SolverDef>("adam {}")),
       Pretrain(network, Proto<PretrainLayer>("node: 'h' rbm { cd_steps: 2 }"),
                Proto<SolverDef>("sgd { momentum: 0.5 }")),
       Infer(network)};

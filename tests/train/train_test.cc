@@ -1,8 +1,6 @@
 // Whole runs on small made data: what is learned, that the same run gives the
 // same bytes, and that an interrupted one ends in those bytes too.
 
-#include "core/train/trainer.h"
-
 #include <unistd.h>
 
 #include <cmath>
@@ -16,6 +14,8 @@
 #include "core/train/evaluate.h"
 #include "core/train/files.h"
 #include "core/train/product.h"
+#include "core/train/run_folder.h"
+#include "core/train/trainer.h"
 #include "gtest/gtest.h"
 #include "ops/builtin.h"
 
@@ -30,7 +30,8 @@ std::string ReadAll(const std::string& path) {
 }
 
 void AppendBigEndian(uint32_t value, std::string* text) {
-  for (int shift : {24, 16, 8, 0}) text->push_back(static_cast<char>(value >> shift));
+  for (int shift : {24, 16, 8, 0})
+    text->push_back(static_cast<char>(value >> shift));
 }
 
 // Images of noise in which two rows, told by the label, are bright.

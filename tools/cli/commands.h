@@ -7,8 +7,8 @@
 #include "core/base/status.h"
 #include "core/op/registry.h"
 
-// The `tamer` command's subcommands. Each Add… declares one with its options; if
-// the user calls it, `outcome` holds how it went.
+// The `tamer` command's subcommands. Each Add… declares one with its options;
+// if the user calls it, `outcome` holds how it went.
 
 namespace tamer {
 

@@ -37,7 +37,8 @@ KernelSpec BoundSpec(const Graph& graph, const Node& node, int64_t batch) {
 int64_t OwnElements(const Graph& graph, const Node& node) {
   int64_t elements = 0;
   if (!node.share_with.empty()) return 0;
-  for (ValueId id : node.variables) elements += graph.value(id).type.shape.elements();
+  for (ValueId id : node.variables)
+    elements += graph.value(id).type.shape.elements();
   return elements;
 }
 
@@ -125,17 +126,19 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
 
 void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app->add_subcommand(
-      "describe",
-      "A table of nodes, shapes, parameters and FLOPs, and the planned memory.");
+  CLI::App* command =
+      app->add_subcommand("describe",
+                          "A table of nodes, shapes, parameters and FLOPs, and "
+                          "the planned memory.");
   command
       ->add_option("file", options->file,
                    "A network, a recipe, a product or a run directory.")
       ->required();
   command->add_option("--after", options->after,
                       "After a pass: infer, STAGE or STAGE/LAYER.");
-  command->add_option("--batch", options->batch,
-                      "Samples in a minibatch; the recipe's, or 10.")
+  command
+      ->add_option("--batch", options->batch,
+                   "Samples in a minibatch; the recipe's, or 10.")
       ->check(CLI::Range(1, 1 << 20));
   command->add_flag("--json", options->json, "Print as JSON.");
   command->footer("Example: tamer describe examples/fashion_dbn/network.pbtxt");

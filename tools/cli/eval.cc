@@ -26,8 +26,7 @@ absl::StatusOr<std::shared_ptr<const Dataset>> FindData(
     const OpRegistry& registry) {
   if (!options.data.empty()) {
     DataSource source;
-    TAMER_RETURN_IF_ERROR(
-        ParseText(options.data, "--data", registry, &source));
+    TAMER_RETURN_IF_ERROR(ParseText(options.data, "--data", registry, &source));
     return ReadDataset(source, "");
   }
   Recipe recipe{product.manifest.recipe(), product.path, product.folder};
@@ -91,11 +90,13 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   TAMER_ASSIGN_OR_RETURN(auto product, OpenProduct(options.product, registry));
   const FinetuneDef* finetune = product->finetune();
   if (finetune == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        product->path, " was pretrained and not yet fine-tuned: it has no loss ",
-        "to evaluate by"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(product->path,
+                     " was pretrained and not yet fine-tuned: it has no loss ",
+                     "to evaluate by"));
   }
-  TAMER_ASSIGN_OR_RETURN(const auto data, FindData(options, *product, registry));
+  TAMER_ASSIGN_OR_RETURN(const auto data,
+                         FindData(options, *product, registry));
   ThreadOptions threads;
   threads.intra_op = options.threads;
   Scheduler scheduler(threads);
@@ -124,8 +125,9 @@ void AddEval(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
   command->add_option("--data", options->data,
                       "Other data, written as in a recipe: 'idx { images: "
                       "\"i.gz\" labels: \"l.gz\" }'.");
-  command->add_option("--threads", options->threads,
-                      "Threads inside each op; 0 for all cores.")
+  command
+      ->add_option("--threads", options->threads,
+                   "Threads inside each op; 0 for all cores.")
       ->check(CLI::Range(0, 1024));
   command->add_flag("--json", options->json, "Print the result as JSON.");
   command->footer("Example: tamer eval runs/fashion-dbn --split test");

@@ -22,11 +22,12 @@ std::string Quote(const std::string& text) {
          "\"";
 }
 
-// What draws an edge from a value: the node that computes it, or the value itself
-// where it is an input or variable.
+// What draws an edge from a value: the node that computes it, or the value
+// itself where it is an input or variable.
 std::string Source(const Graph& graph, ValueId id) {
   const Value& value = graph.value(id);
-  return value.kind == Value::kOutput ? graph.node(value.node).name : value.name;
+  return value.kind == Value::kOutput ? graph.node(value.node).name
+                                      : value.name;
 }
 
 // Graphviz: nodes as boxes, inputs and variables as ellipses, shapes on edges.
@@ -37,10 +38,10 @@ std::string Dot(const Graph& graph) {
       "  edge [fontname=\"sans-serif\", fontsize=10];\n");
   for (const Value& value : graph.values()) {
     if (value.kind == Value::kOutput) continue;
-    absl::StrAppend(&text, "  ", Quote(value.name), " [shape=ellipse, label=",
-                    Quote(absl::StrCat(value.name, "\\n",
-                                       value.type.shape.ToString())),
-                    "];\n");
+    absl::StrAppend(
+        &text, "  ", Quote(value.name), " [shape=ellipse, label=",
+        Quote(absl::StrCat(value.name, "\\n", value.type.shape.ToString())),
+        "];\n");
   }
   for (const Node& node : graph.nodes()) {
     if (node.outputs.empty() && node.inputs.empty()) continue;
@@ -48,9 +49,9 @@ std::string Dot(const Graph& graph) {
                     Quote(absl::StrCat(node.name, "\\n", node.op->name())),
                     "];\n");
     for (ValueId id : node.AllInputs()) {
-      absl::StrAppend(&text, "  ", Quote(Source(graph, id)), " -> ",
-                      Quote(node.name), " [label=",
-                      Quote(graph.value(id).type.shape.ToString()), "];\n");
+      absl::StrAppend(
+          &text, "  ", Quote(Source(graph, id)), " -> ", Quote(node.name),
+          " [label=", Quote(graph.value(id).type.shape.ToString()), "];\n");
     }
   }
   return absl::StrReplaceAll(text, {{"\\\\n", "\\n"}}) + "}\n";
@@ -92,8 +93,7 @@ void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
                       "The pass: infer; of a recipe, STAGE (fine-tuning) or "
                       "STAGE/LAYER (pretraining).");
   command
-      ->add_option("--format", options->format,
-                   "pbtxt, or dot for Graphviz.")
+      ->add_option("--format", options->format, "pbtxt, or dot for Graphviz.")
       ->check(CLI::IsMember({"pbtxt", "dot"}));
   command->add_flag("--json", options->json, "Print as JSON.");
   command->footer(

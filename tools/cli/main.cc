@@ -33,8 +33,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
   if (!outcome.status.ok()) {
-    std::fprintf(stderr, "%s\n",
-                 std::string(outcome.status.message()).c_str());
+    std::fprintf(stderr, "%s\n", std::string(outcome.status.message()).c_str());
     return outcome.usage ? kExitUsage : kExitFailed;
   }
   return outcome.code;

@@ -82,8 +82,8 @@ void PrintOne(const nlohmann::ordered_json& op) {
 // Up to its first sentence end.
 std::string FirstSentence(const std::string& text) {
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool ends = text[i] == '.' && (i + 1 == text.size() ||
-                                         text[i + 1] == ' ');
+    const bool ends =
+        text[i] == '.' && (i + 1 == text.size() || text[i + 1] == ' ');
     if ((ends || text[i] == ';') && i > 20) return text.substr(0, i + ends);
   }
   return text;

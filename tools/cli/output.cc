@@ -24,7 +24,8 @@ void AskToStop(int signal) {
 
 bool IsNumber(const std::string& cell) {
   return !cell.empty() &&
-         cell.find_first_not_of("0123456789.,-+% eKMGiB") == std::string::npos &&
+         cell.find_first_not_of("0123456789.,-+% eKMGiB") ==
+             std::string::npos &&
          cell.find_first_of("0123456789-") != std::string::npos;
 }
 
@@ -153,8 +154,9 @@ void ConsoleObserver::Message(const std::string& text) {
 void ConsoleObserver::Progress(const PhaseReport& report) {
   if (json_ || !terminal_) return;
   constexpr int kBar = 20;
-  const int filled = static_cast<int>(kBar * report.step_in_epoch /
-                                      std::max<int64_t>(1, report.steps_per_epoch));
+  const int filled =
+      static_cast<int>(kBar * report.step_in_epoch /
+                       std::max<int64_t>(1, report.steps_per_epoch));
   std::string line = absl::StrCat(
       EpochText(report), " [", std::string(filled, '='),
       std::string(kBar - filled, ' '), "] ", MetricsText(report.metrics), "  ",
@@ -169,10 +171,10 @@ void ConsoleObserver::Progress(const PhaseReport& report) {
 void ConsoleObserver::EpochEnds(const PhaseReport& report) {
   if (json_) return;
   ClearLine();
-  std::printf("%s  %s  %s samples/s\n", EpochText(report).c_str(),
-              MetricsText(report.metrics).c_str(),
-              WithCommas(static_cast<int64_t>(report.samples_per_second))
-                  .c_str());
+  std::printf(
+      "%s  %s  %s samples/s\n", EpochText(report).c_str(),
+      MetricsText(report.metrics).c_str(),
+      WithCommas(static_cast<int64_t>(report.samples_per_second)).c_str());
   std::fflush(stdout);
 }
 

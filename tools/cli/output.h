@@ -10,8 +10,8 @@
 
 namespace tamer {
 
-// Lines of cells under their headings, columns as wide as they need; those whose
-// cells are all numbers are aligned right.
+// Lines of cells under their headings, columns as wide as they need; those
+// whose cells are all numbers are aligned right.
 class Table {
  public:
   explicit Table(std::vector<std::string> headings);
@@ -33,9 +33,9 @@ std::string NumberText(double value);
 // "loss 0.31, accuracy 91.2 %".
 std::string MetricsText(const MetricValues& metrics);
 
-// Prints a run: on a terminal a progress bar that rewrites its line, elsewhere a
-// line an epoch; with `json` nothing but what the command prints at its end. Asks
-// to stop once SIGINT or SIGTERM has come; a second SIGINT kills as usual.
+// Prints a run: on a terminal a progress bar that rewrites its line, elsewhere
+// a line an epoch; with `json` nothing but what the command prints at its end.
+// Asks to stop once SIGINT or SIGTERM has come; a second SIGINT kills as usual.
 class ConsoleObserver : public Observer {
  public:
   explicit ConsoleObserver(bool json);

@@ -46,7 +46,8 @@ struct Answers {
 absl::Status Write(const Options& options, const Answers& answers) {
   const int64_t samples = answers.rows.size() / answers.width;
   if (absl::EndsWith(options.output, ".npy")) {
-    return WriteNpy(options.output, answers.rows.data(), samples, answers.width);
+    return WriteNpy(options.output, answers.rows.data(), samples,
+                    answers.width);
   }
   // Classes first, as a column of their own, where rows are distributions.
   std::vector<std::string> header;
@@ -58,8 +59,8 @@ absl::Status Write(const Options& options, const Answers& answers) {
   for (int64_t i = 0; i < samples; ++i) {
     const float* row = answers.rows.data() + i * answers.width;
     if (answers.probabilities) {
-      columns.push_back(static_cast<float>(
-          std::max_element(row, row + answers.width) - row));
+      columns.push_back(
+          static_cast<float>(std::max_element(row, row + answers.width) - row));
     }
     columns.insert(columns.end(), row, row + answers.width);
   }
@@ -82,14 +83,14 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   Scheduler scheduler(threads);
   Answers answers;
   answers.probabilities = prediction.probabilities;
-  TAMER_RETURN_IF_ERROR(ForEachOutput(
-      prediction.graph, prediction.output, *data, product->scaling,
-      &product->variables, &scheduler,
-      [&](const Tensor& rows, const Batch& batch) {
-        answers.width = rows.elements() / batch.size;
-        answers.rows.insert(answers.rows.end(), rows.floats(),
-                            rows.floats() + rows.elements());
-      }));
+  TAMER_RETURN_IF_ERROR(
+      ForEachOutput(prediction.graph, prediction.output, *data,
+                    product->scaling, &product->variables, &scheduler,
+                    [&](const Tensor& rows, const Batch& batch) {
+                      answers.width = rows.elements() / batch.size;
+                      answers.rows.insert(answers.rows.end(), rows.floats(),
+                                          rows.floats() + rows.elements());
+                    }));
   TAMER_RETURN_IF_ERROR(Write(options, answers));
   if (options.json) {
     nlohmann::ordered_json json = {{"samples", data->size},
@@ -124,8 +125,9 @@ void AddPredict(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       ->required();
   command->add_flag("--header", options->header,
                     "The CSV input begins with a header line.");
-  command->add_option("--threads", options->threads,
-                      "Threads inside each op; 0 for all cores.")
+  command
+      ->add_option("--threads", options->threads,
+                   "Threads inside each op; 0 for all cores.")
       ->check(CLI::Range(0, 1024));
   command->add_flag("--json", options->json, "Print the result as JSON.");
   command->footer(

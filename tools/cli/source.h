@@ -21,8 +21,8 @@ struct NamedNetwork {
 absl::StatusOr<NamedNetwork> OpenNetwork(const std::string& path,
                                          const OpRegistry& registry);
 
-// The network after a pass: "infer"; or of the recipe, "STAGE" for the graph that
-// fine-tuning trains, "STAGE/LAYER" for a pretraining layer's.
+// The network after a pass: "infer"; or of the recipe, "STAGE" for the graph
+// that fine-tuning trains, "STAGE/LAYER" for a pretraining layer's.
 absl::StatusOr<Graph> AfterPass(const NamedNetwork& named,
                                 const std::string& pass);
 

@@ -20,8 +20,8 @@ struct Options {
   bool json = false;
 };
 
-// The folder to train in: the one asked for, or runs/NAME; with `fresh` the first
-// of NAME, NAME-2, NAME-3, … that is free.
+// The folder to train in: the one asked for, or runs/NAME; with `fresh` the
+// first of NAME, NAME-2, NAME-3, … that is free.
 std::string ChooseRun(const Options& options, const std::string& name) {
   const std::string base =
       options.run.empty() ? JoinPath("runs", name) : options.run;
@@ -44,7 +44,8 @@ void PrintJson(const ConsoleObserver& observer, const TrainResult& result,
     entry["stage"] = stage.name;
     entry["product"] = stage.product;
     entry["seconds"] = stage.seconds;
-    for (const auto& metric : stage.metrics) entry[metric.first] = metric.second;
+    for (const auto& metric : stage.metrics)
+      entry[metric.first] = metric.second;
     json["stages"].push_back(entry);
   }
   std::printf("%s\n", json.dump(2).c_str());
@@ -66,9 +67,9 @@ Outcome Run(const Options& options, const OpRegistry& registry) {
   observer.Message("run directory: " + train.run);
   const auto began = std::chrono::steady_clock::now();
   const auto result = Train(*recipe, registry, train, &observer);
-  const double seconds = std::chrono::duration<double>(
-                             std::chrono::steady_clock::now() - began)
-                             .count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began)
+          .count();
   if (!result.ok()) {
     outcome.status = result.status();
     return outcome;
@@ -82,8 +83,7 @@ Outcome Run(const Options& options, const OpRegistry& registry) {
   if (!result->finished) {
     observer.Message(absl::StrCat(
         "stopped and saved; to go on: tamer train ", options.recipe, " --run ",
-        train.run,
-        options.set.empty() ? "" : " with the same --set options"));
+        train.run, options.set.empty() ? "" : " with the same --set options"));
     outcome.code = kExitFailed;
   }
   return outcome;
@@ -107,8 +107,9 @@ void AddTrain(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
                    "Change a field: batch_size=20, "
                    "stage.digits.finetune.epochs=5.")
       ->allow_extra_args(false);
-  command->add_option("--threads", options->threads,
-                      "Threads inside each op; 0 for all cores.")
+  command
+      ->add_option("--threads", options->threads,
+                   "Threads inside each op; 0 for all cores.")
       ->check(CLI::Range(0, 1024));
   command->add_flag("--json", options->json, "Print only a JSON result.");
   command->footer(

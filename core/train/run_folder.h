@@ -1,0 +1,26 @@
+#ifndef TAMER_CORE_TRAIN_RUN_FOLDER_H_
+#define TAMER_CORE_TRAIN_RUN_FOLDER_H_
+
+#include <string>
+
+#include "core/train/files.h"
+#include "core/train/recipe.h"
+
+namespace tamer {
+
+// Makes the run directory, or opens it, for this process alone. A new one gets
+// run.pbtxt (RunDef); one of another recipe or network is refused.
+absl::StatusOr<FolderLock> OpenRunFolder(const std::string& path,
+                                         const Recipe& recipe,
+                                         const Graph& network);
+
+// A recipe without what may differ between a run and its continuation, as on
+// another machine.
+RecipeDef WithoutMachine(RecipeDef def);
+
+// The product folder of a stage within a run.
+std::string ProductPath(const std::string& run, const std::string& stage);
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_TRAIN_RUN_FOLDER_H_
