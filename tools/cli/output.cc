@@ -157,11 +157,13 @@ void ConsoleObserver::Progress(const PhaseReport& report) {
   const int filled =
       static_cast<int>(kBar * report.step_in_epoch /
                        std::max<int64_t>(1, report.steps_per_epoch));
+  // What matters most comes first: a narrow terminal cuts the end.
   std::string line = absl::StrCat(
       EpochText(report), " [", std::string(filled, '='),
-      std::string(kBar - filled, ' '), "] ", MetricsText(report.metrics), "  ",
+      std::string(kBar - filled, ' '), "] ", DurationText(report.seconds_left),
+      " left  ", MetricsText(report.metrics), "  ",
       WithCommas(static_cast<int64_t>(report.samples_per_second)),
-      " samples/s  ", DurationText(report.seconds_left), " left");
+      " samples/s");
   line = line.substr(0, TerminalWidth() - 1);
   std::printf("\r%s\x1b[K", line.c_str());
   std::fflush(stdout);

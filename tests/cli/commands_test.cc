@@ -1,0 +1,240 @@
+// The tamer command as its users call it, on a little real data.
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+namespace tamer {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr char kTamer[] = "tools/tamer";
+constexpr char kData[] = "/usr/share/datasets/fashion-mnist/";
+
+struct Outcome {
+  int code = -1;
+  std::string text;
+};
+
+Outcome Shell(const std::string& command) {
+  Outcome outcome;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  std::array<char, 4096> buffer;
+  while (size_t count = fread(buffer.data(), 1, buffer.size(), pipe)) {
+    outcome.text.append(buffer.data(), count);
+  }
+  const int status = pclose(pipe);
+  if (WIFEXITED(status)) outcome.code = WEXITSTATUS(status);
+  return outcome;
+}
+
+Outcome Tamer(const std::string& arguments) {
+  return Shell(absl::StrCat(kTamer, " ", arguments));
+}
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+class CommandsTest : public ::testing::Test {
+ protected:
+  CommandsTest() {
+    std::string pattern = ::testing::TempDir() + "/commandsXXXXXX";
+    folder_ = mkdtemp(&pattern[0]);
+    std::ofstream(folder_ + "/network.pbtxt") << R"(name: "net"
+      input { name: "pixels" shape: [784] }
+      node { name: "h1" input: "pixels" op { [op/Dense] { units: 100 activation: SIGMOID } } }
+      node { name: "logits" input: "h1" op { [op/Dense] { units: 10 } } }
+      output: "logits")";
+    std::ofstream(Recipe())
+        << R"(name: "few"
+      graph_file: "network.pbtxt"
+      data {
+        train { idx { images: ")"
+        << kData << R"(train-images-idx3-ubyte.gz"
+                      labels: ")"
+        << kData << R"(train-labels-idx1-ubyte.gz" } limit: 3000 }
+        test { idx { images: ")"
+        << kData << R"(t10k-images-idx3-ubyte.gz"
+                     labels: ")"
+        << kData << R"(t10k-labels-idx1-ubyte.gz" } limit: 1000 }
+      }
+      stage { name: "features"
+        pretrain { layer { node: "h1" rbm {} } epochs: 2 }
+        solver { sgd { learning_rate: 0.01 momentum: 0.5 } } }
+      stage { name: "labels"
+        finetune { loss { [op/SoftmaxCrossEntropy] {} } epochs: 5 }
+        solver { nesterov { learning_rate: 0.02 momentum: 0.9 } } })";
+  }
+  ~CommandsTest() override {
+    EXPECT_EQ(std::system(("rm -rf " + folder_).c_str()), 0);
+  }
+  void SetUp() override {
+    if (access(kData, F_OK) != 0) GTEST_SKIP() << "no Fashion-MNIST here";
+  }
+
+  std::string Recipe() { return folder_ + "/recipe.pbtxt"; }
+  std::string Run(const std::string& name = "run") {
+    return folder_ + "/" + name;
+  }
+  Outcome Train(const std::string& rest = "") {
+    return Tamer(absl::StrCat("train ", Recipe(), " --run ", Run(), " ", rest));
+  }
+
+  std::string folder_;
+};
+
+TEST_F(CommandsTest, TrainEvalPredict) {
+  const Outcome train = Train();
+  ASSERT_EQ(train.code, 0) << train.text;
+  EXPECT_TRUE(absl::StrContains(train.text, "features/h1  epoch 2/2"));
+  EXPECT_TRUE(absl::StrContains(
+      train.text, "stage labels: from features, 4 parameters loaded"));
+  EXPECT_FALSE(absl::StrContains(train.text, "\r"));  // no bar off a terminal
+
+  const Json eval = Json::parse(Tamer("eval " + Run() + " --json").text);
+  EXPECT_EQ(eval["samples"], 1000);
+  EXPECT_GT(eval["accuracy"].get<double>(), 0.75);
+  int64_t sum = 0;
+  double diagonal = 0;
+  for (int i = 0; i < 10; ++i) {
+    diagonal += eval["confusion"][i][i].get<double>();
+    for (int k = 0; k < 10; ++k) sum += eval["confusion"][i][k].get<int64_t>();
+  }
+  EXPECT_EQ(sum, 1000);
+  EXPECT_NEAR(diagonal / 1000, eval["accuracy"].get<double>(), 1e-6);
+  const Outcome text = Tamer("eval " + Run() + " --split train");
+  EXPECT_TRUE(absl::StrContains(text.text, "3,000 samples")) << text.text;
+  EXPECT_TRUE(absl::StrContains(text.text, "confusion")) << text.text;
+  EXPECT_TRUE(
+      absl::StrContains(Tamer("eval " + Run() + "/features.product").text,
+                        "was pretrained and not yet fine-tuned"));
+
+  // Answers as CSV, and as NPY, which is good input again.
+  const std::string images = absl::StrCat(kData, "t10k-images-idx3-ubyte.gz");
+  const std::string csv = folder_ + "/a.csv", npy = folder_ + "/a.npy";
+  ASSERT_EQ(
+      Tamer(absl::StrCat("predict ", Run(), " ", images, " --output ", csv))
+          .code,
+      0);
+  std::ifstream in(csv);
+  std::string line;
+  std::getline(in, line);
+  EXPECT_EQ(line, "class,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9");
+  int lines = 0;
+  while (std::getline(in, line)) ++lines;
+  EXPECT_EQ(lines, 10000);
+  ASSERT_EQ(
+      Tamer(absl::StrCat("predict ", Run(), " ", images, " --output ", npy))
+          .code,
+      0);
+  EXPECT_EQ(ReadAll(npy).size(), 128u + 10000 * 10 * 4);
+}
+
+TEST_F(CommandsTest, AnInterruptedRunSaysHowToGoOnAndDoes) {
+  ASSERT_EQ(Train().code, 0);
+  const std::string other = Run("interrupted");
+  const Outcome cut = Shell(absl::StrCat(
+      "timeout --preserve-status -s INT 1 ", kTamer, " train ", Recipe(),
+      " --run ", other, " --set stage.labels.finetune.epochs=5000"));
+  EXPECT_EQ(cut.code, 1) << cut.text;
+  EXPECT_TRUE(absl::StrContains(cut.text,
+                                "stopped and saved; to go on: tamer "
+                                "train"))
+      << cut.text;
+  // The same recipe, cut and continued, ends in the same bytes.
+  const std::string third = Run("third");
+  for (int i = 0; i < 60; ++i) {
+    const Outcome part =
+        Shell(absl::StrCat("timeout --preserve-status -s INT 0.3 ", kTamer,
+                           " train ", Recipe(), " --run ", third));
+    if (part.code == 0) break;
+    ASSERT_EQ(part.code, 1) << part.text;
+  }
+  EXPECT_TRUE(ReadAll(Run() + "/labels.product/tensors.safetensors") ==
+              ReadAll(third + "/labels.product/tensors.safetensors"));
+}
+
+TEST_F(CommandsTest, AKilledRunGoesOnToo) {
+  ASSERT_EQ(Train().code, 0);
+  const std::string other = Run("killed");
+  const std::string command =
+      absl::StrCat(kTamer, " train ", Recipe(), " --run ", other,
+                   " --set checkpoint_every_seconds=0.01");
+  for (const char* seconds : {"0.05", "0.1", "0.15", "0.2", "0.3", "0.4"}) {
+    Shell(absl::StrCat("timeout -s KILL ", seconds, " ", command));
+  }
+  const Outcome last = Shell(command);
+  ASSERT_EQ(last.code, 0) << last.text;
+  EXPECT_TRUE(ReadAll(Run() + "/labels.product/tensors.safetensors") ==
+              ReadAll(other + "/labels.product/tensors.safetensors"));
+}
+
+TEST_F(CommandsTest, ATerminalGetsAProgressBar) {
+  const Outcome outcome = Shell(
+      absl::StrCat("script -qec '", kTamer, " train ", Recipe(), " --run ",
+                   Run(), " --set stage.labels.finetune.epochs=20' /dev/null"));
+  EXPECT_EQ(outcome.code, 0) << outcome.text;
+  EXPECT_TRUE(absl::StrContains(outcome.text, "\r")) << outcome.text;
+  EXPECT_TRUE(absl::StrContains(outcome.text, " left")) << outcome.text;
+}
+
+TEST_F(CommandsTest, TrainJsonAndNewRuns) {
+  const Outcome first = Train("--json --set stage.labels.finetune.epochs=1");
+  ASSERT_EQ(first.code, 0) << first.text;
+  const Json json = Json::parse(first.text);
+  EXPECT_EQ(json["finished"], true);
+  EXPECT_EQ(json["stages"][1]["stage"], "labels");
+  EXPECT_GT(json["stages"][1]["test_accuracy"].get<double>(), 0.5);
+  const Outcome refused = Train();
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_TRUE(absl::StrContains(refused.text, "--new")) << refused.text;
+  const Outcome fresh = Train("--new --set stage.labels.finetune.epochs=1");
+  EXPECT_EQ(fresh.code, 0);
+  EXPECT_EQ(access((Run() + "-2/labels.product").c_str(), F_OK), 0);
+  std::ifstream metrics(Run() + "/metrics.jsonl");
+  int lines = 0;
+  for (std::string line; std::getline(metrics, line); ++lines) {
+    EXPECT_TRUE(Json::parse(line).contains("stage"));
+  }
+  EXPECT_EQ(lines, 2 + 1 + 1 + 1);
+}
+
+TEST_F(CommandsTest, GraphDescribeOps) {
+  const Outcome graph = Tamer("graph " + Recipe() + " --after features/h1");
+  EXPECT_TRUE(absl::StrContains(graph.text, "rbm/h1/visible1")) << graph.text;
+  const std::string printed = folder_ + "/printed.pbtxt";
+  std::ofstream(printed) << graph.text;
+  EXPECT_EQ(Tamer("graph " + printed).text, graph.text);
+  EXPECT_TRUE(absl::StartsWith(
+      Tamer("graph " + Recipe() + " --format dot").text, "digraph"));
+  const Json described = Json::parse(
+      Tamer("describe " + Recipe() + " --after labels --batch 7 --json").text);
+  EXPECT_EQ(described["batch"], 7);
+  EXPECT_EQ(described["nodes"][0]["parameters"], 78500);
+  EXPECT_LT(described["planned_bytes"], described["unplanned_bytes"]);
+  const Json ops = Json::parse(Tamer("ops --json").text);
+  for (const Json& op : ops) {
+    EXPECT_NE(op["doc"], "") << op["name"];
+    for (const Json& parameter : op["parameters"]) {
+      EXPECT_NE(parameter["doc"], "") << op["name"] << parameter["name"];
+    }
+  }
+  EXPECT_TRUE(absl::StrContains(Tamer("ops Dense").text, "LINEAR|SIGMOID"));
+}
+
+}  // namespace
+}  // namespace tamer
