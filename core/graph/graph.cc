@@ -98,14 +98,81 @@ absl::StatusOr<ValueId> Graph::AddInput(const std::string& name,
   return id;
 }
 
+absl::Status Graph::InferNode(const OpParams& params,
+                              const std::vector<std::string>& inputs,
+                              Node* node, Inference* inferred) const {
+  node->op = registry_->FindBySchema(*params.GetDescriptor());
+  if (node->op == nullptr) return Invalid("no such op is registered");
+  std::vector<TensorType> types;
+  for (const std::string& input : inputs) {
+    const ValueId id = FindValue(input);
+    if (id < 0) return Invalid("there is no value \"", input, "\"");
+    node->inputs.push_back(id);
+    types.push_back(values_[id].type);
+  }
+  TAMER_ASSIGN_OR_RETURN(*inferred, node->op->Infer(params, types));
+  auto copy = node->op->NewParams();
+  copy->CopyFrom(params);
+  node->params = std::move(copy);
+  node->variable_specs = inferred->variables;
+  if (node->share_with.empty()) return absl::OkStatus();
+  const NodeId owner = FindNode(node->share_with);
+  if (owner < 0) {
+    return Invalid("share_with names no node \"", node->share_with, "\"");
+  }
+  if (!SameVariables(nodes_[owner].variable_specs, node->variable_specs)) {
+    return Invalid("cannot share with \"", node->share_with,
+                   "\": its parameters are ",
+                   VariablesText(nodes_[owner].variable_specs), ", not ",
+                   VariablesText(node->variable_specs));
+  }
+  node->variables = nodes_[owner].variables;
+  return absl::OkStatus();
+}
+
+absl::Status Graph::AddOwnValues(NodeId id, const Inference& inferred,
+                                 Node* node) {
+  for (size_t i = 0; i < inferred.outputs.size(); ++i) {
+    const int index = static_cast<int>(i);
+    TAMER_ASSIGN_OR_RETURN(
+        node->outputs.emplace_back(),
+        AddValue({Value::kOutput, OutputName(node->name, index),
+                  inferred.outputs[i], id, index}));
+  }
+  if (!node->share_with.empty()) return absl::OkStatus();
+  for (size_t i = 0; i < node->variable_specs.size(); ++i) {
+    const VariableSpec& spec = node->variable_specs[i];
+    const std::string name = spec.name.empty()
+                                 ? node->name
+                                 : absl::StrCat(node->name, "/", spec.name);
+    TAMER_ASSIGN_OR_RETURN(
+        node->variables.emplace_back(),
+        AddValue({Value::kVariable, name, spec.type, id, static_cast<int>(i)}));
+    variables_.push_back(node->variables.back());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Graph::CheckMutations(const Node& node) const {
+  const std::vector<ValueId> all = node.AllInputs();
+  for (int mutated : node.op->Mutates(*node.params)) {
+    if (mutated >= static_cast<int>(all.size()) ||
+        values_[all[mutated]].kind != Value::kVariable) {
+      return Invalid("it changes its input ", mutated,
+                     ", so that must be a parameter");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<NodeId> Graph::AddNode(const std::string& name,
                                       const OpParams& params,
                                       const std::vector<std::string>& inputs,
                                       const std::string& share_with,
                                       SourceLocation location) {
-  const std::string& op_name = params.GetDescriptor()->name();
   const std::string where =
-      absl::StrCat(location.Prefix(), "node \"", name, "\": ", op_name);
+      absl::StrCat(location.Prefix(), "node \"", name,
+                   "\": ", params.GetDescriptor()->name());
   if (!ValidName(name)) {
     return Invalid(
         where, ": a name is letters, digits and _./-, a letter or _ ", "first");
@@ -115,71 +182,14 @@ absl::StatusOr<NodeId> Graph::AddNode(const std::string& name,
   }
   Node node;
   node.name = name;
-  node.op = registry_->FindBySchema(*params.GetDescriptor());
-  if (node.op == nullptr) return Invalid(where, ": no such op is registered");
   node.location = std::move(location);
   node.share_with = share_with;
-  std::vector<TensorType> types;
-  for (const std::string& input : inputs) {
-    const ValueId id = FindValue(input);
-    if (id < 0) return Invalid(where, ": there is no value \"", input, "\"");
-    node.inputs.push_back(id);
-    types.push_back(values_[id].type);
-  }
-  auto inferred = node.op->Infer(params, types);
-  if (!inferred.ok()) return Annotate(inferred.status(), where);
-  auto copy = node.op->NewParams();
-  copy->CopyFrom(params);
-  node.params = std::move(copy);
-  node.variable_specs = inferred->variables;
   const NodeId id = static_cast<NodeId>(nodes_.size());
-  if (!share_with.empty()) {
-    const NodeId owner = FindNode(share_with);
-    if (owner < 0) {
-      return Invalid(where, ": share_with names no node \"", share_with, "\"");
-    }
-    if (!SameVariables(nodes_[owner].variable_specs, node.variable_specs)) {
-      return Invalid(where, ": cannot share with \"", share_with,
-                     "\": its parameters are ",
-                     VariablesText(nodes_[owner].variable_specs), ", not ",
-                     VariablesText(node.variable_specs));
-    }
-    node.variables = nodes_[owner].variables;
-  }
-  // Nothing was changed up to here; from here on only names can clash.
-  for (size_t i = 0; i < inferred->outputs.size(); ++i) {
-    Value value;
-    value.kind = Value::kOutput;
-    value.name = OutputName(name, static_cast<int>(i));
-    value.type = inferred->outputs[i];
-    value.node = id;
-    value.index = static_cast<int>(i);
-    auto added = AddValue(std::move(value));
-    if (!added.ok()) return Annotate(added.status(), where);
-    node.outputs.push_back(*added);
-  }
-  for (size_t i = 0; share_with.empty() && i < node.variable_specs.size();
-       ++i) {
-    const VariableSpec& spec = node.variable_specs[i];
-    Value value;
-    value.kind = Value::kVariable;
-    value.name = spec.name.empty() ? name : absl::StrCat(name, "/", spec.name);
-    value.type = spec.type;
-    value.node = id;
-    value.index = static_cast<int>(i);
-    auto added = AddValue(std::move(value));
-    if (!added.ok()) return Annotate(added.status(), where);
-    node.variables.push_back(*added);
-    variables_.push_back(*added);
-  }
-  const std::vector<ValueId> all = node.AllInputs();
-  for (int mutated : node.op->Mutates(*node.params)) {
-    if (mutated >= static_cast<int>(all.size()) ||
-        values_[all[mutated]].kind != Value::kVariable) {
-      return Invalid(where, ": it changes its input ", mutated,
-                     ", so that must be a parameter");
-    }
-  }
+  Inference inferred;
+  absl::Status status = InferNode(params, inputs, &node, &inferred);
+  if (status.ok()) status = AddOwnValues(id, inferred, &node);
+  if (status.ok()) status = CheckMutations(node);
+  if (!status.ok()) return Annotate(status, where);
   node_ids_[name] = id;
   nodes_.push_back(std::move(node));
   return id;

@@ -70,7 +70,7 @@ class Graph {
   // The same graph as a message; FromDef gives it back.
   GraphDef ToDef() const;
 
-  // Building. Each returns an error rather than breaking the graph's promises.
+  // Building. After an error the graph is only good for more error messages.
   // The shape given to AddInput is whole: [B, 784].
   absl::StatusOr<ValueId> AddInput(const std::string& name,
                                    const TensorType& type);
@@ -104,6 +104,12 @@ class Graph {
 
  private:
   absl::StatusOr<ValueId> AddValue(Value value);
+  // AddNode's parts, in their order.
+  absl::Status InferNode(const OpParams& params,
+                         const std::vector<std::string>& inputs, Node* node,
+                         Inference* inferred) const;
+  absl::Status AddOwnValues(NodeId id, const Inference& inferred, Node* node);
+  absl::Status CheckMutations(const Node& node) const;
 
   const OpRegistry* registry_;
   std::string name_;

@@ -49,10 +49,13 @@ class PlanCompiler {
 
  private:
   void FindLive();
+  absl::Status Connect();
   absl::Status OrderNodes();
+  void LinkSteps();
   absl::Status MakeKernels();
   void FindInPlace();
-  absl::Status PlaceValues();
+  absl::Status RequestMemory();
+  void PlaceValues();
   void PointInputs();
   void NameOutputs();
   bool IsInPlaceFor(const Node& node, int step, int output, ValueId* source);
@@ -66,12 +69,16 @@ class PlanCompiler {
   std::unique_ptr<Plan> plan_;
 
   std::vector<bool> live_;                 // nodes
+  std::vector<std::vector<NodeId>> next_;  // nodes that wait for a node
   std::vector<int> step_of_;               // of a node, or -1
   std::vector<std::vector<int>> readers_;  // of a value, as steps
   std::vector<bool> is_output_;            // values
   std::vector<ValueId> alias_;             // in-place: the value overwritten
   std::vector<void*> address_;             // of a value
   std::vector<int64_t> scratch_;           // bytes a step
+  std::vector<MemoryRequest> requests_;
+  std::vector<int> request_of_;       // of a value, or -1
+  std::vector<int> scratch_request_;  // of a step
 };
 
 TensorType PlanCompiler::Bound(ValueId id) const {
@@ -105,29 +112,22 @@ void PlanCompiler::FindLive() {
 }
 
 // Dependencies: a node after what computes its inputs, and whoever changes a
-// variable after all its other readers. Then Kahn's order, the graph's where it
-// is free.
-absl::Status PlanCompiler::OrderNodes() {
-  const int count = static_cast<int>(graph_.nodes().size());
-  std::vector<std::vector<int>> next(count);
-  std::vector<int> waits(count, 0);
-  std::vector<std::vector<int>> variable_readers(graph_.values().size());
-  std::vector<int> changer(graph_.values().size(), -1);
-  const auto depend = [&](int before, int after) {
-    next[before].push_back(after);
-    ++waits[after];
-  };
-  for (int i = 0; i < count; ++i) {
+// variable after all its other readers.
+absl::Status PlanCompiler::Connect() {
+  next_.assign(graph_.nodes().size(), {});
+  std::vector<std::vector<NodeId>> variable_readers(graph_.values().size());
+  std::vector<NodeId> changer(graph_.values().size(), -1);
+  for (NodeId i = 0; i < static_cast<NodeId>(graph_.nodes().size()); ++i) {
     if (!live_[i]) continue;
     const Node& node = graph_.node(i);
     const std::vector<ValueId> all = node.AllInputs();
     for (ValueId id : all) {
       const Value& value = graph_.value(id);
-      if (value.kind == Value::kOutput) depend(value.node, i);
+      if (value.kind == Value::kOutput) next_[value.node].push_back(i);
       if (value.kind == Value::kVariable) variable_readers[id].push_back(i);
     }
     for (int index : node.op->Mutates(*node.params)) {
-      int& other = changer[all[index]];
+      NodeId& other = changer[all[index]];
       if (other >= 0 && other != i) {
         return Invalid("nodes \"", graph_.node(other).name, "\" and \"",
                        node.name, "\" both change \"",
@@ -138,44 +138,52 @@ absl::Status PlanCompiler::OrderNodes() {
   }
   for (size_t id = 0; id < changer.size(); ++id) {
     if (changer[id] < 0) continue;
-    for (int reader : variable_readers[id]) {
-      if (reader != changer[id]) depend(reader, changer[id]);
+    for (NodeId reader : variable_readers[id]) {
+      if (reader != changer[id]) next_[reader].push_back(changer[id]);
     }
   }
-  std::priority_queue<int, std::vector<int>, std::greater<int>> ready;
-  std::vector<int> left = waits;
-  int wanted = 0;
-  for (int i = 0; i < count; ++i) {
+  return absl::OkStatus();
+}
+
+// Kahn's order, the graph's own where it is free.
+absl::Status PlanCompiler::OrderNodes() {
+  std::vector<int> waits(graph_.nodes().size(), 0);
+  for (const auto& after : next_) {
+    for (NodeId node : after) ++waits[node];
+  }
+  std::priority_queue<NodeId, std::vector<NodeId>, std::greater<NodeId>> ready;
+  size_t wanted = 0;
+  for (NodeId i = 0; i < static_cast<NodeId>(graph_.nodes().size()); ++i) {
     wanted += live_[i];
     if (live_[i] && waits[i] == 0) ready.push(i);
   }
-  step_of_.assign(count, -1);
+  step_of_.assign(graph_.nodes().size(), -1);
   while (!ready.empty()) {
-    const int i = ready.top();
+    const NodeId i = ready.top();
     ready.pop();
     step_of_[i] = static_cast<int>(plan_->steps_.size());
     PlanStep step;
     step.node = i;
     step.name = graph_.node(i).name;
     plan_->steps_.push_back(std::move(step));
-    for (int after : next[i]) {
-      if (--left[after] == 0) ready.push(after);
+    for (NodeId after : next_[i]) {
+      if (--waits[after] == 0) ready.push(after);
     }
   }
-  if (static_cast<int>(plan_->steps_.size()) < wanted) {
-    return Invalid("two nodes each change what the other reads; no order of ",
-                   "them gives both the old value");
-  }
+  if (plan_->steps_.size() == wanted) return absl::OkStatus();
+  return Invalid(
+      "two nodes each change what the other reads; no order of them ",
+      "gives both the old value");
+}
+
+void PlanCompiler::LinkSteps() {
   for (PlanStep& step : plan_->steps_) {
-    for (int after : next[step.node])
-      step.successors.push_back(step_of_[after]);
-    std::sort(step.successors.begin(), step.successors.end());
-    step.successors.erase(
-        std::unique(step.successors.begin(), step.successors.end()),
-        step.successors.end());
-    for (int after : step.successors) ++plan_->steps_[after].predecessors;
+    std::vector<int>& after = step.successors;
+    for (NodeId node : next_[step.node]) after.push_back(step_of_[node]);
+    std::sort(after.begin(), after.end());
+    after.erase(std::unique(after.begin(), after.end()), after.end());
+    for (int successor : after) ++plan_->steps_[successor].predecessors;
   }
-  return absl::OkStatus();
 }
 
 absl::Status PlanCompiler::MakeKernels() {
@@ -234,15 +242,14 @@ void PlanCompiler::FindInPlace() {
   }
 }
 
-absl::Status PlanCompiler::PlaceValues() {
+// What each step writes and for how long it is needed: its outputs, but for
+// those that stand over an input, and its scratch.
+absl::Status PlanCompiler::RequestMemory() {
   const int end = static_cast<int>(plan_->steps_.size());
-  std::vector<MemoryRequest> requests;
-  std::vector<ValueId> owners;  // the value, or -1 for a step's scratch
-  std::vector<int> request_of(graph_.values().size(), -1);
+  request_of_.assign(graph_.values().size(), -1);
   int64_t sum = 0;
   for (int i = 0; i < end; ++i) {
-    const Node& node = graph_.node(plan_->steps_[i].node);
-    for (ValueId id : node.outputs) {
+    for (ValueId id : graph_.node(plan_->steps_[i].node).outputs) {
       const TensorType type = Bound(id);
       const int64_t bytes = type.shape.elements() * SizeOf(type.dtype);
       sum += Aligned(bytes);
@@ -250,51 +257,50 @@ absl::Status PlanCompiler::PlaceValues() {
         return Invalid("the plan needs more than ", kMostBytes >> 30, " GiB");
       }
       if (alias_[id] < 0) {
-        request_of[id] = static_cast<int>(requests.size());
-        requests.push_back({bytes, i, {i}});
-        owners.push_back(id);
+        request_of_[id] = static_cast<int>(requests_.size());
+        requests_.push_back({bytes, i, {i}});
       }
-      MemoryRequest& request = requests[request_of[Root(id)]];
-      if (is_output_[id]) request.last.assign(1, end);
-      for (int reader : readers_[id]) request.last.push_back(reader);
+      std::vector<int>& last = requests_[request_of_[Root(id)]].last;
+      if (is_output_[id]) last.push_back(end);
+      last.insert(last.end(), readers_[id].begin(), readers_[id].end());
     }
     sum += Aligned(scratch_[i]);
-    requests.push_back({scratch_[i], i, {i}});
-    owners.push_back(-1);
+    scratch_request_.push_back(static_cast<int>(requests_.size()));
+    requests_.push_back({scratch_[i], i, {i}});
   }
-  for (MemoryRequest& request : requests) {
-    // Needed to the end: no step is after that.
-    const bool forever =
-        std::count(request.last.begin(), request.last.end(), end) > 0;
-    if (forever) request.last.clear();
+  for (MemoryRequest& request : requests_) {
+    // An output is needed to the end: no step is after that.
+    const auto& last = request.last;
+    if (std::count(last.begin(), last.end(), end) > 0) request.last.clear();
   }
+  plan_->unplanned_bytes_ = sum;
+  return absl::OkStatus();
+}
+
+void PlanCompiler::PlaceValues() {
   std::unique_ptr<Reachability> reach;
   if (options_.parallel_branches) {
     reach = std::make_unique<Reachability>(plan_->steps_);
   }
-  const MemoryPlan memory = PlanMemory(requests, [&](int a, int b) {
+  const MemoryPlan memory = PlanMemory(requests_, [&](int a, int b) {
     return reach != nullptr ? reach->Precedes(a, b) : a < b;
   });
-  plan_->unplanned_bytes_ = sum;
   plan_->arena_ = Buffer(memory.bytes);
   char* base = static_cast<char*>(plan_->arena_.data());
+  for (size_t i = 0; i < plan_->steps_.size(); ++i) {
+    if (scratch_[i] > 0) {
+      plan_->steps_[i].scratch = base + memory.offsets[scratch_request_[i]];
+    }
+  }
   address_.assign(graph_.values().size(), nullptr);
-  for (size_t r = 0; r < requests.size(); ++r) {
-    if (owners[r] >= 0) {
-      address_[owners[r]] = base + memory.offsets[r];
-    } else if (requests[r].bytes > 0) {
-      plan_->steps_[requests[r].first].scratch = base + memory.offsets[r];
-    }
-  }
-  for (ValueId id = 0; id < static_cast<int>(alias_.size()); ++id) {
+  for (ValueId id = 0; id < static_cast<ValueId>(address_.size()); ++id) {
     const Value& value = graph_.value(id);
-    if (alias_[id] >= 0) address_[id] = address_[Root(id)];
     if (value.kind == Value::kVariable) {
-      const Tensor* tensor = variables_->Find(value.name);
-      if (tensor != nullptr) address_[id] = tensor->data;
+      address_[id] = variables_->Find(value.name)->data;
+    } else if (request_of_[Root(id)] >= 0) {
+      address_[id] = base + memory.offsets[request_of_[Root(id)]];
     }
   }
-  return absl::OkStatus();
 }
 
 void PlanCompiler::PointInputs() {
@@ -337,10 +343,13 @@ absl::StatusOr<std::unique_ptr<Plan>> PlanCompiler::Compile() {
   plan_->batch_ = options_.batch;
   TAMER_RETURN_IF_ERROR(variables_->AddMissing(graph_, options_.seed));
   FindLive();
+  TAMER_RETURN_IF_ERROR(Connect());
   TAMER_RETURN_IF_ERROR(OrderNodes());
+  LinkSteps();
   TAMER_RETURN_IF_ERROR(MakeKernels());
   FindInPlace();
-  TAMER_RETURN_IF_ERROR(PlaceValues());
+  TAMER_RETURN_IF_ERROR(RequestMemory());
+  PlaceValues();
   PointInputs();
   NameOutputs();
   return std::move(plan_);
