@@ -33,16 +33,16 @@ absl::StatusOr<std::string> FindProduct(const std::string& path,
       absl::StrCat(path, ": no stage of this run is finished yet"));
 }
 
-void ReadScaling(const ManifestDef& manifest, FeatureScaling* scaling) {
-  const bool standardized = manifest.feature_mean_size() > 0;
-  if (!standardized ||
-      manifest.feature_mean_size() != manifest.feature_factor_size()) {
-    return;
-  }
-  scaling->mean.assign(manifest.feature_mean().begin(),
-                       manifest.feature_mean().end());
-  scaling->factor.assign(manifest.feature_factor().begin(),
-                         manifest.feature_factor().end());
+// Whether standardising, if that is the recipe's way, has a mean and a factor
+// for each feature.
+bool HasStatistics(const Product& product) {
+  const ManifestDef& manifest = product.manifest;
+  if (manifest.recipe().data().scale() != STANDARDIZE) return true;
+  const Graph& network = product.network;
+  return network.inputs().size() == 1 &&
+         manifest.feature_mean_size() == manifest.feature_factor_size() &&
+         manifest.feature_mean_size() ==
+             -network.value(network.inputs()[0]).type.shape.elements();
 }
 
 // The folder of the run around a product, as its run.pbtxt has it.
@@ -63,6 +63,17 @@ const FinetuneDef* Product::finetune() const {
     }
   }
   return nullptr;
+}
+
+FeatureScaling Product::ScalingFor(const Dataset& data) const {
+  const Scaling kind = manifest.recipe().data().scale();
+  if (kind != STANDARDIZE) return FeatureScaling::Fit(kind, data);
+  FeatureScaling scaling;
+  scaling.mean.assign(manifest.feature_mean().begin(),
+                      manifest.feature_mean().end());
+  scaling.factor.assign(manifest.feature_factor().begin(),
+                        manifest.feature_factor().end());
+  return scaling;
 }
 
 absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
@@ -86,7 +97,10 @@ absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
     std::memcpy(own.data, found->second.data, own.bytes());
   }
   product->manifest = std::move(checkpoint.manifest);
-  ReadScaling(product->manifest, &product->scaling);
+  if (!HasStatistics(*product)) {
+    return Invalid(product->path,
+                   ": its feature statistics don't fit its input");
+  }
   product->folder = RunFolder(product->path, registry);
   return product;
 }
@@ -122,6 +136,9 @@ Predictor::Predictor(std::unique_ptr<Product> product,
     : product_(std::move(product)),
       prediction_(std::move(prediction)),
       scheduler_(threads) {
+  Dataset floats;
+  floats.dtype = DType::kFloat;
+  scaling_ = product_->ScalingFor(floats);
   const Graph& graph = prediction_.graph;
   input_width_ = -graph.value(graph.inputs()[0]).type.shape.elements();
   output_width_ =
@@ -152,12 +169,12 @@ absl::StatusOr<const float*> Predictor::Predict(const float* features,
     TAMER_ASSIGN_OR_RETURN(
         plan, Plan::Compile(prediction_.graph, options, &product_->variables));
   }
-  const FeatureScaling& scaling = product_->scaling;
   scaled_.resize(samples * input_width_);
-  const bool each = scaling.mean.size() > 1;
+  const bool each = scaling_.mean.size() > 1;
   for (int64_t i = 0; i < samples * input_width_; ++i) {
     const int64_t column = each ? i % input_width_ : 0;
-    scaled_[i] = (features[i] - scaling.mean[column]) * scaling.factor[column];
+    scaled_[i] =
+        (features[i] - scaling_.mean[column]) * scaling_.factor[column];
   }
   const Graph& graph = prediction_.graph;
   plan->BindInput(plan->FindInput(graph.value(graph.inputs()[0]).name),

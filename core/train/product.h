@@ -20,12 +20,14 @@ struct Product {
   ManifestDef manifest;
   Graph network;
   Variables variables;
-  FeatureScaling scaling;
   // From where the recipe's file names start; "" where the run directory around
   // the product is gone.
   std::string folder;
 
   explicit Product(const OpRegistry* registry) : network(registry) {}
+  // How the features of `data` become what the network was trained on: by the
+  // recipe, with the training data's statistics where those matter.
+  FeatureScaling ScalingFor(const Dataset& data) const;
   // The fine-tuning that made it, or null if it was pretrained.
   const FinetuneDef* finetune() const;
 };
@@ -76,6 +78,7 @@ class Predictor {
   std::unique_ptr<Product> product_;
   PredictionGraph prediction_;
   Scheduler scheduler_;
+  FeatureScaling scaling_;
   std::map<int64_t, std::unique_ptr<Plan>> plans_;
   std::vector<float> scaled_;
   int64_t input_width_ = 0, output_width_ = 0;

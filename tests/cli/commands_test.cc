@@ -108,6 +108,12 @@ TEST_F(CommandsTest, TrainEvalPredict) {
   const Json eval = Json::parse(Tamer("eval " + Run() + " --json").text);
   EXPECT_EQ(eval["samples"], 1000);
   EXPECT_GT(eval["accuracy"].get<double>(), 0.75);
+  // What training said of the test data, to the last digit.
+  std::ifstream metrics(Run() + "/metrics.jsonl");
+  std::string last;
+  for (std::string line; std::getline(metrics, line);) last = line;
+  EXPECT_EQ(Json::parse(last)["test_accuracy"], eval["accuracy"]);
+  EXPECT_EQ(Json::parse(last)["test_loss"], eval["loss"]);
   int64_t sum = 0;
   double diagonal = 0;
   for (int i = 0; i < 10; ++i) {

@@ -165,6 +165,15 @@ TEST_F(TrainTest, LearnsAndTheProductCanBeUsed) {
     if (metric.name() == "test_accuracy") accuracy = metric.value();
   }
   EXPECT_GT(accuracy, 0.9);  // chance is 0.33
+  // Used from its files it does exactly what it did while training.
+  auto recipe = LoadRecipe(Path("recipe.pbtxt"), {}, registry_);
+  const auto data = LoadData(*recipe);
+  Scheduler scheduler{ThreadOptions()};
+  const auto evaluation = EvaluateOn(
+      (*product)->network, *(*product)->finetune(), *data->test,
+      (*product)->ScalingFor(*data->test), &(*product)->variables, &scheduler);
+  ASSERT_TRUE(evaluation.ok()) << evaluation.status();
+  EXPECT_EQ(evaluation->metric_value, accuracy);
   // The pretrained product holds what generation will need, and is its own.
   const auto features = LoadCheckpoint(ProductPath(Path("run"), "features"));
   ASSERT_TRUE(features.ok());
@@ -196,6 +205,20 @@ TEST_F(TrainTest, APredictorAnswersAsTheEvaluationDoes) {
   EXPECT_NEAR(p[0] + p[1] + p[2], 1, 1e-5);
   EXPECT_GT(p[1], 0.8);
   EXPECT_FALSE((*predictor)->Predict(pixels.data(), 0).ok());
+}
+
+TEST_F(TrainTest, StandardizedDataIsScaledByTheProductToo) {
+  Observer quiet;
+  ASSERT_TRUE(TrainIn("run", &quiet, {"data.scale=STANDARDIZE"}).ok());
+  const auto product = OpenProduct(Path("run"), registry_);
+  ASSERT_TRUE(product.ok()) << product.status();
+  auto recipe =
+      LoadRecipe(Path("recipe.pbtxt"), {"data.scale=STANDARDIZE"}, registry_);
+  const auto data = LoadData(*recipe);
+  const FeatureScaling scaling = (*product)->ScalingFor(*data->test);
+  EXPECT_EQ(scaling.mean, data->scaling.mean);
+  EXPECT_EQ(scaling.factor, data->scaling.factor);
+  EXPECT_EQ(scaling.mean.size(), 36u);
 }
 
 TEST_F(TrainTest, TheSameRunGivesTheSameBytes) {

@@ -102,7 +102,7 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   Scheduler scheduler(threads);
   TAMER_ASSIGN_OR_RETURN(
       const Evaluation evaluation,
-      EvaluateOn(product->network, *finetune, *data, product->scaling,
+      EvaluateOn(product->network, *finetune, *data, product->ScalingFor(*data),
                  &product->variables, &scheduler));
   Print(evaluation, data->source, options.json);
   return absl::OkStatus();

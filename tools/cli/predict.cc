@@ -85,7 +85,7 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   answers.probabilities = prediction.probabilities;
   TAMER_RETURN_IF_ERROR(
       ForEachOutput(prediction.graph, prediction.output, *data,
-                    product->scaling, &product->variables, &scheduler,
+                    product->ScalingFor(*data), &product->variables, &scheduler,
                     [&](const Tensor& rows, const Batch& batch) {
                       answers.width = rows.elements() / batch.size;
                       answers.rows.insert(answers.rows.end(), rows.floats(),
