@@ -50,6 +50,27 @@ TEST(ReduceTest, EveryChoiceOfAxes) {
   }
 }
 
+TEST(BroadcastLikeTest, SpreadsAndItsGradientSums) {
+  for (bool mean : {false, true}) {
+    op::BroadcastLike spread;
+    spread.add_axis(0);
+    spread.add_axis(2);
+    if (mean) spread.set_kind(op::Reduce::MEAN);
+    CheckOp(spread, {Random({3}, 1), Random({2, 3, 4}, 2)}, {0},
+            [&](const std::vector<Doubles>& in) {
+              Doubles y(24);
+              for (int i = 0; i < 24; ++i) {
+                y[i] = in[0][i / 4 % 3] * (mean ? 1.0 / 8 : 1);
+              }
+              return std::vector<Doubles>{y};
+            });
+  }
+  EXPECT_EQ(InferError(op::BroadcastLike(),
+                       {{DType::kFloat, Shape({3})},
+                        {DType::kFloat, Shape({-1, 3})}}),
+            "cannot spread [3] over [B, 3]");
+}
+
 TEST(ReduceTest, LargeSumsOnAnyNumberOfThreads) {
   CheckOp(op::Reduce(), {Random({300, 1000}, 1, 0, 1)}, {},
           [](const std::vector<Doubles>& in) {

@@ -129,7 +129,11 @@ void Expander::ReadDef(const GraphDef& def, const std::string& file,
   if (def.format_version() > out.format_version()) {
     out.set_format_version(def.format_version());
   }
-  for (const InputDef& input : def.input()) *out.add_input() = input;
+  for (int i = 0; i < def.input_size(); ++i) {
+    const auto* field = GraphDef::descriptor()->FindFieldByName("input");
+    *out.add_input() = def.input(i);
+    result_.locations.inputs.push_back(LocationOf(locations, field, i, file));
+  }
   for (int i = 0; i < def.block_size(); ++i) {
     LocatedBlock block;
     block.def = def.block(i);
@@ -156,6 +160,12 @@ void Expander::ReadDef(const GraphDef& def, const std::string& file,
   if (open_files_.empty()) {
     out.set_name(def.name());
     *out.mutable_output() = def.output();
+    result_.locations.file = file;
+    for (int i = 0; i < def.output_size(); ++i) {
+      const auto* field = GraphDef::descriptor()->FindFieldByName("output");
+      result_.locations.outputs.push_back(
+          LocationOf(locations, field, i, file));
+    }
   }
 }
 
@@ -192,7 +202,7 @@ void Expander::Emit(const NodeDef& node, const SourceLocation& at,
   if (node.has_share_with()) {
     out->set_share_with(scope.prefix + node.share_with());
   }
-  result_.locations.push_back(at);
+  result_.locations.nodes.push_back(at);
 }
 
 void Expander::InstantiateOnce(const std::string& name,

@@ -11,8 +11,8 @@ namespace tamer {
 // A graph's message with its includes taken in and its blocks written out, and
 // what was wrong on the way.
 struct ExpandedGraph {
-  GraphDef def;                           // has neither include nor block
-  std::vector<SourceLocation> locations;  // parallel to def.node()
+  GraphDef def;  // has neither include nor block
+  GraphLocations locations;
   std::vector<std::string> faults;
   std::vector<std::string> lost;  // see TextParse
 };

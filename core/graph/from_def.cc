@@ -20,7 +20,7 @@ constexpr size_t kMostErrors = 100;
 class DefChecker {
  public:
   DefChecker(const GraphDef& def, const OpRegistry* registry,
-             const std::vector<SourceLocation>& locations)
+             const GraphLocations& locations)
       : def_(def),
         registry_(registry),
         locations_(locations),
@@ -30,6 +30,9 @@ class DefChecker {
 
  private:
   std::string Where(int i) const;
+  // Of the `i`-th of a field's elements: "net.pbtxt:3:1: ".
+  std::string Prefix(const std::vector<SourceLocation>& of, int i) const;
+  SourceLocation NodeLocation(int i) const;
   void Error(const std::string& text) {
     if (++error_count_ <= kMostErrors) errors_.push_back(text);
   }
@@ -49,7 +52,7 @@ class DefChecker {
 
   const GraphDef& def_;
   const OpRegistry* registry_;
-  const std::vector<SourceLocation>& locations_;
+  const GraphLocations& locations_;
   Graph graph_;
   std::vector<std::string> errors_;
   size_t error_count_ = 0;
@@ -60,9 +63,20 @@ class DefChecker {
   std::vector<bool> broken_;
 };
 
+std::string DefChecker::Prefix(const std::vector<SourceLocation>& of,
+                               int i) const {
+  if (i < static_cast<int>(of.size())) return of[i].Prefix();
+  return locations_.file.empty() ? "" : locations_.file + ": ";
+}
+
+SourceLocation DefChecker::NodeLocation(int i) const {
+  return i < static_cast<int>(locations_.nodes.size()) ? locations_.nodes[i]
+                                                       : SourceLocation();
+}
+
 std::string DefChecker::Where(int i) const {
-  return absl::StrCat(i < locations_.size() ? locations_[i].Prefix() : "",
-                      "node \"", def_.node(i).name(), "\": ");
+  return absl::StrCat(Prefix(locations_.nodes, i), "node \"",
+                      def_.node(i).name(), "\": ");
 }
 
 std::string DefChecker::Suggest(const std::string& name) const {
@@ -74,7 +88,9 @@ std::string DefChecker::Suggest(const std::string& name) const {
 }
 
 void DefChecker::AddInputs() {
-  for (const InputDef& input : def_.input()) {
+  for (int i = 0; i < def_.input_size(); ++i) {
+    const InputDef& input = def_.input(i);
+    const std::string where = Prefix(locations_.inputs, i);
     TensorType type;
     type.dtype = input.type() == INT32   ? DType::kInt32
                  : input.type() == UINT8 ? DType::kUint8
@@ -86,7 +102,7 @@ void DefChecker::AddInputs() {
       positive = positive && dim > 0;
     }
     if (!positive) {
-      Error(absl::StrCat("input \"", input.name(), "\": the shape [",
+      Error(absl::StrCat(where, "input \"", input.name(), "\": the shape [",
                          absl::StrJoin(input.shape(), ", "),
                          "] has a dimension below 1"));
       broken_inputs_.insert(input.name());
@@ -94,7 +110,7 @@ void DefChecker::AddInputs() {
     }
     const auto added = graph_.AddInput(input.name(), type);
     if (!added.ok()) {
-      Error(std::string(added.status().message()));
+      Error(absl::StrCat(where, added.status().message()));
       broken_inputs_.insert(input.name());
     }
   }
@@ -107,11 +123,9 @@ void DefChecker::IndexNodes() {
     const auto fresh = index_.emplace(node.name(), i);
     if (!fresh.second) {
       const int first = fresh.first->second;
-      const bool known =
-          first < locations_.size() && locations_[first].line > 0;
-      Error(absl::StrCat(
-          Where(i), "the name is taken by another node",
-          known ? absl::StrCat(" at line ", locations_[first].line) : ""));
+      const int line = NodeLocation(first).line;
+      Error(absl::StrCat(Where(i), "the name is taken by another node",
+                         line > 0 ? absl::StrCat(" at line ", line) : ""));
       broken_[i] = true;
     } else if (graph_.FindValue(node.name()) >= 0) {
       Error(absl::StrCat(Where(i), "the name is taken by an input"));
@@ -249,12 +263,10 @@ absl::Status DefChecker::AddOne(int i) {
   auto params = UnpackOp(node.op(), *registry_);
   if (!params.ok()) return Invalid(Where(i), params.status().message());
   TAMER_RETURN_IF_ERROR(CheckInputs(i));
-  const auto location =
-      i < locations_.size() ? locations_[i] : SourceLocation();
   return graph_
       .AddNode(node.name(), **params,
                {node.input().begin(), node.input().end()}, node.share_with(),
-               location)
+               NodeLocation(i))
       .status();
 }
 
@@ -272,18 +284,17 @@ void DefChecker::AddNodes(const std::vector<int>& order) {
 }
 
 void DefChecker::AddOutputs() {
-  const std::string file = locations_.empty() || locations_[0].file.empty()
-                               ? ""
-                               : absl::StrCat(locations_[0].file, ": ");
   if (def_.output().empty()) {
-    Error(absl::StrCat(file, "the graph has no output; add output: \"NAME\""));
+    Error(absl::StrCat(Prefix({}, 0),
+                       "the graph has no output; add output: \"NAME\""));
   }
-  for (const std::string& output : def_.output()) {
+  for (int i = 0; i < def_.output_size(); ++i) {
+    const std::string& output = def_.output(i);
     if (graph_.AddOutput(output).ok()) continue;
     const int owner = Owner(output);
     if (owner >= 0 && graph_.FindNode(def_.node(owner).name()) < 0) continue;
     if (broken_inputs_.count(output) > 0) continue;
-    Error(absl::StrCat(file, "output \"", output,
+    Error(absl::StrCat(Prefix(locations_.outputs, i), "output \"", output,
                        "\" is neither a node nor an input", Suggest(output)));
   }
 }
@@ -305,13 +316,11 @@ absl::StatusOr<Graph> DefChecker::Check() {
 
 }  // namespace
 
-absl::StatusOr<Graph> Graph::FromDef(
-    const GraphDef& def, const OpRegistry* registry,
-    const std::vector<SourceLocation>& locations) {
+absl::StatusOr<Graph> Graph::FromDef(const GraphDef& def,
+                                     const OpRegistry* registry,
+                                     const GraphLocations& locations) {
   if (def.format_version() > kGraphFormatVersion) {
-    return Invalid(locations.empty() || locations[0].file.empty()
-                       ? ""
-                       : absl::StrCat(locations[0].file, ": "),
+    return Invalid(locations.file.empty() ? "" : locations.file + ": ",
                    "format_version ", def.format_version(),
                    " is newer than this binary's ", kGraphFormatVersion,
                    "; use a newer Tamer");

@@ -21,6 +21,13 @@ struct SourceLocation {
   std::string Prefix() const;
 };
 
+// Where the parts of a GraphDef stand, parallel to its fields; what is missing
+// stands nowhere.
+struct GraphLocations {
+  std::string file;
+  std::vector<SourceLocation> inputs, nodes, outputs;
+};
+
 using ValueId = int;
 using NodeId = int;
 
@@ -61,11 +68,10 @@ class Graph {
   explicit Graph(const OpRegistry* registry) : registry_(registry) {}
 
   // Checks `def` (its includes and blocks already expanded, see text.h) and
-  // infers shapes. Every error found is reported, one a line. `locations` is
-  // parallel to def.node() or empty.
-  static absl::StatusOr<Graph> FromDef(
-      const GraphDef& def, const OpRegistry* registry,
-      const std::vector<SourceLocation>& locations = {});
+  // infers shapes. Every error found is reported, one a line.
+  static absl::StatusOr<Graph> FromDef(const GraphDef& def,
+                                       const OpRegistry* registry,
+                                       const GraphLocations& locations = {});
 
   // The same graph as a message; FromDef gives it back.
   GraphDef ToDef() const;

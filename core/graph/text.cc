@@ -45,7 +45,7 @@ absl::StatusOr<Graph> Check(ExpandedGraph expanded,
   const std::set<std::string> lost(expanded.lost.begin(), expanded.lost.end());
   for (const std::string& name : lost) {
     expanded.def.add_node()->set_name(name);
-    expanded.locations.emplace_back();
+    expanded.locations.nodes.emplace_back();
   }
   auto graph = Graph::FromDef(expanded.def, registry, expanded.locations);
   if (errors.empty() && lost.empty()) return graph;

@@ -168,8 +168,10 @@ TEST_F(CommandsTest, AnInterruptedRunSaysHowToGoOnAndDoes) {
         Shell(absl::StrCat("timeout --preserve-status -s INT 0.3 ", kTamer,
                            " train ", Recipe(), " --run ", third));
     if (part.code == 0) break;
-    ASSERT_EQ(part.code, 1) << part.text;
+    // 130: on a busy machine the signal may come before anybody listens.
+    ASSERT_TRUE(part.code == 1 || part.code == 130) << part.text;
   }
+  ASSERT_EQ(Tamer(absl::StrCat("train ", Recipe(), " --run ", third)).code, 0);
   EXPECT_TRUE(ReadAll(Run() + "/labels.product/tensors.safetensors") ==
               ReadAll(third + "/labels.product/tensors.safetensors"));
 }

@@ -164,9 +164,12 @@ TEST_F(MalformedTest, Networks) {
   ExpectNetworkError("input: \"x\"", "input: \"y\"", "it depends on itself: ");
   ExpectNetworkError("input: \"h\"", "", "takes 1 input (x), not 0");
   ExpectNetworkError("output: \"y\"", "output: \"z\"",
-                     "output \"z\" is neither a node nor an input");
+                     "network.pbtxt:4:1: output \"z\" is neither a node nor an "
+                     "input");
   ExpectNetworkError("output: \"y\"", "", "the graph has no output");
-  ExpectNetworkError("shape: [4]", "shape: [0]", "a dimension below 1");
+  ExpectNetworkError("shape: [4]", "shape: [0]",
+                     "network.pbtxt:1:1: input \"x\": the shape [0] has a "
+                     "dimension below 1");
   ExpectNetworkError("shape: [4]", "shape: [-4]", "a dimension below 1");
   ExpectNetworkError("shape: [4]", "", "the input must have a batch and");
   ExpectNetworkError("shape: [4]", "shape: [4611686018427387904, 4]",
