@@ -66,6 +66,33 @@ absl::StatusOr<std::string> EmitBeforeActivation(GradientBuilder& g,
       {g.OutputGradient(0), g.Output(activation == op::GELU ? 1 : 0)});
 }
 
+// The gradient at the layer's input, from `dz` at its sum: dz times the weight,
+// transposed if forward it was not.
+absl::Status SetInputGradient(GradientBuilder& g, bool transpose,
+                              const std::string& dz) {
+  if (!g.Wanted(0)) return absl::OkStatus();
+  op::Affine back;
+  back.set_transpose_weight(transpose);
+  TAMER_ASSIGN_OR_RETURN(const std::string dx,
+                         g.Emit("input", back, {dz, g.Input(1)}));
+  g.SetGradient(0, dx);
+  return absl::OkStatus();
+}
+
+// And at its weight: x' dz, or dz' x for a weight used transposed.
+absl::Status SetWeightGradient(GradientBuilder& g, bool transposed,
+                               const std::string& dz) {
+  if (!g.Wanted(1)) return absl::OkStatus();
+  op::MatMul product;
+  product.set_transpose_a(true);
+  std::vector<std::string> factors = {g.Input(0), dz};
+  if (transposed) std::swap(factors[0], factors[1]);
+  TAMER_ASSIGN_OR_RETURN(const std::string dw,
+                         g.Emit("weight", product, factors));
+  g.SetGradient(1, dw);
+  return absl::OkStatus();
+}
+
 class DenseOp : public TypedOp<op::Dense> {
  public:
   absl::StatusOr<Inference> Infer(const OpParams& params,
@@ -104,20 +131,8 @@ class DenseOp : public TypedOp<op::Dense> {
     TAMER_ASSIGN_OR_RETURN(
         const std::string dz,
         EmitBeforeActivation(g, dense.activation(), dense.slope()));
-    if (g.Wanted(0)) {
-      op::Affine back;
-      back.set_transpose_weight(true);
-      TAMER_ASSIGN_OR_RETURN(const std::string dx,
-                             g.Emit("input", back, {dz, g.Input(1)}));
-      g.SetGradient(0, dx);
-    }
-    if (g.Wanted(1)) {
-      op::MatMul product;
-      product.set_transpose_a(true);
-      TAMER_ASSIGN_OR_RETURN(const std::string dw,
-                             g.Emit("weight", product, {g.Input(0), dz}));
-      g.SetGradient(1, dw);
-    }
+    TAMER_RETURN_IF_ERROR(SetInputGradient(g, true, dz));
+    TAMER_RETURN_IF_ERROR(SetWeightGradient(g, false, dz));
     return SetBiasGradient(g, 2, dz);
   }
 
@@ -194,22 +209,9 @@ class AffineOp : public TypedOp<op::Affine> {
     TAMER_ASSIGN_OR_RETURN(
         const std::string dz,
         EmitBeforeActivation(g, affine.activation(), affine.slope()));
-    if (g.Wanted(0)) {
-      op::Affine back;
-      back.set_transpose_weight(!affine.transpose_weight());
-      TAMER_ASSIGN_OR_RETURN(const std::string dx,
-                             g.Emit("input", back, {dz, g.Input(1)}));
-      g.SetGradient(0, dx);
-    }
-    if (g.Wanted(1)) {
-      op::MatMul product;
-      product.set_transpose_a(true);
-      std::vector<std::string> factors = {g.Input(0), dz};
-      if (affine.transpose_weight()) std::swap(factors[0], factors[1]);
-      TAMER_ASSIGN_OR_RETURN(const std::string dw,
-                             g.Emit("weight", product, factors));
-      g.SetGradient(1, dw);
-    }
+    const bool transposed = affine.transpose_weight();
+    TAMER_RETURN_IF_ERROR(SetInputGradient(g, !transposed, dz));
+    TAMER_RETURN_IF_ERROR(SetWeightGradient(g, transposed, dz));
     return SetBiasGradient(g, 2, dz);
   }
 

@@ -126,6 +126,10 @@ class Graph {
   std::unordered_map<std::string, NodeId> node_ids_;
 };
 
+// What `node` of `graph` is for a kernel once the batch is known; without a
+// random stream's key.
+KernelSpec BoundSpec(const Graph& graph, const Node& node, int64_t batch);
+
 }  // namespace tamer
 
 #endif  // TAMER_CORE_GRAPH_GRAPH_H_

@@ -4,9 +4,11 @@
 
 namespace tamer {
 
-absl::StatusOr<Graph> Infer(const Graph& network) {
-  CopyOptions options;
-  options.for_prediction = true;
+namespace {
+
+// A copy of what the network's outputs need, with these as outputs again.
+absl::StatusOr<Graph> CopyToOutputs(const Graph& network,
+                                    const CopyOptions& options) {
   std::vector<std::string> outputs;
   TAMER_ASSIGN_OR_RETURN(Graph result, CopyNeeded(network, OutputNames(network),
                                                   options, &outputs));
@@ -14,6 +16,14 @@ absl::StatusOr<Graph> Infer(const Graph& network) {
     TAMER_RETURN_IF_ERROR(result.AddOutput(output));
   }
   return result;
+}
+
+}  // namespace
+
+absl::StatusOr<Graph> Infer(const Graph& network) {
+  CopyOptions options;
+  options.for_prediction = true;
+  return CopyToOutputs(network, options);
 }
 
 absl::StatusOr<Graph> Evaluate(const Graph& network,
@@ -30,13 +40,7 @@ absl::StatusOr<Graph> Evaluate(const Graph& network,
 absl::StatusOr<Graph> CutBelow(const Graph& network, const std::string& value) {
   CopyOptions options;
   options.cut = value;
-  std::vector<std::string> outputs;
-  TAMER_ASSIGN_OR_RETURN(Graph result, CopyNeeded(network, OutputNames(network),
-                                                  options, &outputs));
-  for (const std::string& output : outputs) {
-    TAMER_RETURN_IF_ERROR(result.AddOutput(output));
-  }
-  return result;
+  return CopyToOutputs(network, options);
 }
 
 }  // namespace tamer

@@ -191,15 +191,11 @@ absl::Status PlanCompiler::MakeKernels() {
   for (size_t i = 0; i < plan_->steps_.size(); ++i) {
     PlanStep& step = plan_->steps_[i];
     const Node& node = graph_.node(step.node);
-    KernelSpec spec;
-    spec.params = node.params.get();
-    spec.batch = options_.batch;
+    KernelSpec spec = BoundSpec(graph_, node, options_.batch);
     spec.stream_key = StreamKey(options_.seed, node.name);
     for (ValueId id : node.AllInputs()) {
-      spec.inputs.push_back(Bound(id));
       readers_[id].push_back(static_cast<int>(i));
     }
-    for (ValueId id : node.outputs) spec.outputs.push_back(Bound(id));
     auto kernel = node.op->Compile(spec);
     if (!kernel.ok()) {
       return Annotate(kernel.status(),

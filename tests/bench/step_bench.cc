@@ -115,18 +115,7 @@ double MatmulFlops(const Graph& graph, int64_t batch) {
   for (const Node& node : graph.nodes()) {
     const std::string& name = node.op->name();
     if (name != "Dense" && name != "Affine" && name != "MatMul") continue;
-    KernelSpec spec;
-    spec.params = node.params.get();
-    spec.batch = batch;
-    for (ValueId id : node.AllInputs()) {
-      const TensorType& type = graph.value(id).type;
-      spec.inputs.push_back({type.dtype, type.shape.Bind(batch)});
-    }
-    for (ValueId id : node.outputs) {
-      const TensorType& type = graph.value(id).type;
-      spec.outputs.push_back({type.dtype, type.shape.Bind(batch)});
-    }
-    flops += node.op->Flops(spec);
+    flops += node.op->Flops(BoundSpec(graph, node, batch));
   }
   return flops;
 }

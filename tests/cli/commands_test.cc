@@ -154,8 +154,8 @@ TEST_F(CommandsTest, AnInterruptedRunSaysHowToGoOnAndDoes) {
   ASSERT_EQ(Train().code, 0);
   const std::string other = Run("interrupted");
   const Outcome cut = Shell(absl::StrCat(
-      "timeout --preserve-status -s INT 1 ", kTamer, " train ", Recipe(),
-      " --run ", other, " --set stage.labels.finetune.epochs=5000"));
+      "timeout --foreground --preserve-status -s INT 1 ", kTamer, " train ",
+      Recipe(), " --run ", other, " --set stage.labels.finetune.epochs=5000"));
   EXPECT_EQ(cut.code, 1) << cut.text;
   EXPECT_TRUE(absl::StrContains(cut.text,
                                 "stopped and saved; to go on: tamer "
@@ -165,8 +165,8 @@ TEST_F(CommandsTest, AnInterruptedRunSaysHowToGoOnAndDoes) {
   const std::string third = Run("third");
   for (int i = 0; i < 60; ++i) {
     const Outcome part =
-        Shell(absl::StrCat("timeout --preserve-status -s INT 0.3 ", kTamer,
-                           " train ", Recipe(), " --run ", third));
+        Shell(absl::StrCat("timeout --foreground --preserve-status -s INT 0.3 ",
+                           kTamer, " train ", Recipe(), " --run ", third));
     if (part.code == 0) break;
     // 130: on a busy machine the signal may come before anybody listens.
     ASSERT_TRUE(part.code == 1 || part.code == 130) << part.text;

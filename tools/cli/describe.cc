@@ -19,21 +19,6 @@ struct Options {
   bool json = false;
 };
 
-KernelSpec BoundSpec(const Graph& graph, const Node& node, int64_t batch) {
-  KernelSpec spec;
-  spec.params = node.params.get();
-  spec.batch = batch;
-  for (ValueId id : node.AllInputs()) {
-    const TensorType& type = graph.value(id).type;
-    spec.inputs.push_back({type.dtype, type.shape.Bind(batch)});
-  }
-  for (ValueId id : node.outputs) {
-    const TensorType& type = graph.value(id).type;
-    spec.outputs.push_back({type.dtype, type.shape.Bind(batch)});
-  }
-  return spec;
-}
-
 int64_t OwnElements(const Graph& graph, const Node& node) {
   int64_t elements = 0;
   if (!node.share_with.empty()) return 0;
