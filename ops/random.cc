@@ -9,6 +9,7 @@
 #include "core/op/gradient.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
+#include "ops/internal/vector_math.h"
 #include "proto/ops/elementwise.pb.h"
 
 namespace tamer {
@@ -24,6 +25,14 @@ TAMER_VECTORIZED void Bernoulli(const float* p, int64_t n, float* y) {
 TAMER_VECTORIZED void AddScaled(const float* x, float scale, int64_t n,
                                 float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = x[i] + scale * y[i];
+}
+
+// `y` holds normal numbers and gets the samples.
+TAMER_VECTORIZED void Rectified(const float* x, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float sample = x[i] + y[i] * std::sqrt(1 / (1 + Exp(-x[i])));
+    y[i] = sample > 0 ? sample : 0.0f;
+  }
 }
 
 // `mask` holds uniform numbers and gets 0 or `keep`.
@@ -92,16 +101,19 @@ class SampleOp : public TypedOp<op::Sample> {
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
     const op::Sample& sample = Typed(*spec.params);
-    const bool bernoulli = sample.distribution() == op::Sample::BERNOULLI;
-    return MakeKernel([n = spec.outputs[0].shape.elements(), bernoulli,
+    return MakeKernel([n = spec.outputs[0].shape.elements(),
+                       distribution = sample.distribution(),
                        stddev = sample.stddev(),
                        key = spec.stream_key](const KernelArgs& args) {
       float* y = args.outputs[0].floats();
+      const bool bernoulli = distribution == op::Sample::BERNOULLI;
       (bernoulli ? FillUniform : FillGaussian)(key, args.step, n, y);
       ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
         const float* x = args.inputs[0].floats() + begin;
         if (bernoulli) {
           Bernoulli(x, end - begin, y + begin);
+        } else if (distribution == op::Sample::RECTIFIED) {
+          Rectified(x, end - begin, y + begin);
         } else {
           AddScaled(x, stddev, end - begin, y + begin);
         }

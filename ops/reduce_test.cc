@@ -65,9 +65,8 @@ TEST(BroadcastLikeTest, SpreadsAndItsGradientSums) {
               return std::vector<Doubles>{y};
             });
   }
-  EXPECT_EQ(InferError(op::BroadcastLike(),
-                       {{DType::kFloat, Shape({3})},
-                        {DType::kFloat, Shape({-1, 3})}}),
+  EXPECT_EQ(InferError(op::BroadcastLike(), {{DType::kFloat, Shape({3})},
+                                             {DType::kFloat, Shape({-1, 3})}}),
             "cannot spread [3] over [B, 3]");
 }
 

@@ -71,7 +71,8 @@ TEST(ReshapeTest, KeepsElements) {
   op::Reshape reshape;
   reshape.add_shape(2);
   reshape.add_shape(-1);
-  // With a batch of its own the first dimension would stay; bound shapes have none.
+  // With a batch of its own the first dimension would stay; bound shapes have
+  // none.
   CheckOp(reshape, {Random({3, 4}, 1)}, {0}, same);
   EXPECT_EQ(InferError(reshape, {Type({-1, 12})}), "");
   EXPECT_EQ(InferError(reshape, {Type({-1, 11})}),

@@ -37,8 +37,16 @@ absl::Status CheckUpdate(Types inputs, size_t count,
   TAMER_RETURN_IF_ERROR(
       CheckNumber(multiplier >= 0 && std::isfinite(multiplier),
                   "learning_rate_multiplier", multiplier, "at least 0"));
-  return CheckNumber(decay >= 0 && std::isfinite(decay), "weight_decay", decay,
-                     "at least 0");
+  TAMER_RETURN_IF_ERROR(CheckNumber(decay >= 0 && std::isfinite(decay),
+                                    "weight_decay", decay, "at least 0"));
+  const float norm = settings.max_norm();
+  TAMER_RETURN_IF_ERROR(CheckNumber(norm >= 0 && std::isfinite(norm),
+                                    "max_norm", norm, "at least 0"));
+  if (norm > 0 && inputs[0].shape.rank() != 2) {
+    return Invalid("max_norm needs a matrix [in, units], not ",
+                   inputs[0].shape.ToString());
+  }
+  return absl::OkStatus();
 }
 
 // The update's own state, shaped as the parameter.
@@ -55,11 +63,50 @@ VariableSpec State(const char* name, const TensorType& type) {
 struct Common {
   int64_t n;
   float multiplier, decay;
+  float max_norm;
+  int64_t columns;
+
+  // What LimitColumns needs.
+  int64_t scratch_bytes() const {
+    return max_norm > 0 ? columns * static_cast<int64_t>(sizeof(float)) : 0;
+  }
 };
 
 Common CommonOf(const KernelSpec& spec, const op::UpdateSettings& settings) {
-  return {spec.inputs[0].shape.elements(), settings.learning_rate_multiplier(),
-          settings.weight_decay()};
+  const Shape& shape = spec.inputs[0].shape;
+  return {shape.elements(), settings.learning_rate_multiplier(),
+          settings.weight_decay(), settings.max_norm(),
+          shape.rank() == 2 ? shape.dim(1) : 1};
+}
+
+TAMER_VECTORIZED void AddSquares(const float* row, int64_t n, float* sums) {
+  for (int64_t i = 0; i < n; ++i) sums[i] += row[i] * row[i];
+}
+TAMER_VECTORIZED void MultiplyRow(float* row, int64_t n, const float* factors) {
+  for (int64_t i = 0; i < n; ++i) row[i] *= factors[i];
+}
+
+// Scales columns of the parameter that are longer than max_norm down to it.
+void LimitColumns(const Common& common, const KernelArgs& args) {
+  if (common.max_norm <= 0) return;
+  float* sums = static_cast<float*>(args.scratch);
+  float* p = args.inputs[0].floats();
+  const int64_t rows = common.n / common.columns;
+  ParallelFor(common.columns, 16, [&](int64_t begin, int64_t end) {
+    std::memset(sums + begin, 0, (end - begin) * sizeof(float));
+    for (int64_t r = 0; r < rows; ++r) {
+      AddSquares(p + r * common.columns + begin, end - begin, sums + begin);
+    }
+    bool any = false;
+    for (int64_t c = begin; c < end; ++c) {
+      const float norm = std::sqrt(sums[c]);
+      any = any || norm > common.max_norm;
+      sums[c] = norm > common.max_norm ? common.max_norm / norm : 1.0f;
+    }
+    for (int64_t r = 0; any && r < rows; ++r) {
+      MultiplyRow(p + r * common.columns + begin, end - begin, sums + begin);
+    }
+  });
 }
 
 TAMER_VECTORIZED void SgdSweep(float* p, const float* g, float rate,
@@ -76,16 +123,19 @@ class SgdOp : public TypedOp<op::Sgd> {
   }
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
-    return MakeKernel([common = CommonOf(spec, Typed(*spec.params).settings())](
-                          const KernelArgs& args) {
-      const float rate = args.inputs[2].floats()[0] * common.multiplier;
-      ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
-        SgdSweep(args.inputs[0].floats() + begin,
-                 args.inputs[1].floats() + begin, rate, common.decay,
-                 end - begin);
-      });
-      return absl::OkStatus();
-    });
+    const Common common = CommonOf(spec, Typed(*spec.params).settings());
+    return MakeKernel(
+        [common](const KernelArgs& args) {
+          const float rate = args.inputs[2].floats()[0] * common.multiplier;
+          ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
+            SgdSweep(args.inputs[0].floats() + begin,
+                     args.inputs[1].floats() + begin, rate, common.decay,
+                     end - begin);
+          });
+          LimitColumns(common, args);
+          return absl::OkStatus();
+        },
+        common.scratch_bytes());
   }
   std::vector<int> Mutates(const OpParams&) const override { return {0}; }
 };
@@ -126,17 +176,21 @@ class MomentumOp : public TypedOp<op::Momentum> {
       const KernelSpec& spec) const override {
     const op::Momentum& rule = Typed(*spec.params);
     const auto sweep = rule.nesterov() ? NesterovSweep : MomentumSweep;
-    return MakeKernel([common = CommonOf(spec, rule.settings()),
-                       sweep](const KernelArgs& args) {
-      const float rate = args.inputs[2].floats()[0] * common.multiplier;
-      const float momentum = args.inputs[3].floats()[0];
-      ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
-        sweep(args.inputs[0].floats() + begin, args.inputs[1].floats() + begin,
-              args.inputs[4].floats() + begin, rate, momentum, common.decay,
-              end - begin);
-      });
-      return absl::OkStatus();
-    });
+    const Common common = CommonOf(spec, rule.settings());
+    return MakeKernel(
+        [common, sweep](const KernelArgs& args) {
+          const float rate = args.inputs[2].floats()[0] * common.multiplier;
+          const float momentum = args.inputs[3].floats()[0];
+          ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
+            sweep(args.inputs[0].floats() + begin,
+                  args.inputs[1].floats() + begin,
+                  args.inputs[4].floats() + begin, rate, momentum, common.decay,
+                  end - begin);
+          });
+          LimitColumns(common, args);
+          return absl::OkStatus();
+        },
+        common.scratch_bytes());
   }
   std::vector<int> Mutates(const OpParams&) const override { return {0, 4}; }
 };
@@ -189,22 +243,25 @@ class AdamOp : public TypedOp<op::Adam> {
     base.beta2 = adam.beta2();
     base.epsilon = adam.epsilon();
     (adam.decoupled_decay() ? base.decoupled_decay : base.decay) = common.decay;
-    return MakeKernel([common, base](const KernelArgs& args) {
-      AdamStep step = base;
-      const int32_t count = ++args.inputs[5].ints()[0];
-      step.rate = args.inputs[2].floats()[0] * common.multiplier;
-      step.correction1 =
-          static_cast<float>(1 / (1 - std::pow(double{base.beta1}, count)));
-      step.correction2 =
-          static_cast<float>(1 / (1 - std::pow(double{base.beta2}, count)));
-      ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
-        AdamSweep(args.inputs[0].floats() + begin,
-                  args.inputs[1].floats() + begin,
-                  args.inputs[3].floats() + begin,
-                  args.inputs[4].floats() + begin, step, end - begin);
-      });
-      return absl::OkStatus();
-    });
+    return MakeKernel(
+        [common, base](const KernelArgs& args) {
+          AdamStep step = base;
+          const int32_t count = ++args.inputs[5].ints()[0];
+          step.rate = args.inputs[2].floats()[0] * common.multiplier;
+          step.correction1 =
+              static_cast<float>(1 / (1 - std::pow(double{base.beta1}, count)));
+          step.correction2 =
+              static_cast<float>(1 / (1 - std::pow(double{base.beta2}, count)));
+          ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
+            AdamSweep(args.inputs[0].floats() + begin,
+                      args.inputs[1].floats() + begin,
+                      args.inputs[3].floats() + begin,
+                      args.inputs[4].floats() + begin, step, end - begin);
+          });
+          LimitColumns(common, args);
+          return absl::OkStatus();
+        },
+        common.scratch_bytes());
   }
   std::vector<int> Mutates(const OpParams&) const override {
     return {0, 3, 4, 5};
@@ -227,16 +284,19 @@ TAMER_VECTORIZED void SquareSweep(float* __restrict p,
 
 std::unique_ptr<Kernel> MakeSquareUpdate(const Common& common, float keep,
                                          float add, float epsilon) {
-  return MakeKernel([common, keep, add, epsilon](const KernelArgs& args) {
-    const float rate = args.inputs[2].floats()[0] * common.multiplier;
-    ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
-      SquareSweep(args.inputs[0].floats() + begin,
-                  args.inputs[1].floats() + begin,
-                  args.inputs[3].floats() + begin, rate, common.decay, keep,
-                  add, epsilon, end - begin);
-    });
-    return absl::OkStatus();
-  });
+  return MakeKernel(
+      [common, keep, add, epsilon](const KernelArgs& args) {
+        const float rate = args.inputs[2].floats()[0] * common.multiplier;
+        ParallelFor(common.n, kGrain, [&](int64_t begin, int64_t end) {
+          SquareSweep(args.inputs[0].floats() + begin,
+                      args.inputs[1].floats() + begin,
+                      args.inputs[3].floats() + begin, rate, common.decay, keep,
+                      add, epsilon, end - begin);
+        });
+        LimitColumns(common, args);
+        return absl::OkStatus();
+      },
+      common.scratch_bytes());
 }
 
 class RmsPropOp : public TypedOp<op::RmsProp> {

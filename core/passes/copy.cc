@@ -62,9 +62,20 @@ class Copier {
       const ValueId id = static_cast<ValueId>(&value - graph_.values().data());
       if (!needed_[id] || (value.kind != Value::kInput && !IsCut(id))) continue;
       TAMER_RETURN_IF_ERROR(result_.AddInput(value.name, value.type).status());
-      names_[id] = value.name;
+      TAMER_RETURN_IF_ERROR(Rename(id, value.name));
     }
     return absl::OkStatus();
+  }
+
+  // Readers of `id` find it as `name` in the result, or through the new node.
+  absl::Status Rename(ValueId id, const std::string& name) {
+    names_[id] = name;
+    if (options_.through_value.empty() || name != options_.through_value) {
+      return absl::OkStatus();
+    }
+    names_[id] = options_.through_node;
+    return result_.AddNode(options_.through_node, *options_.through, {name})
+        .status();
   }
 
   absl::Status CopyNode(const Node& node) {
@@ -79,7 +90,9 @@ class Copier {
                               .AddNode(node.name, *node.params, inputs,
                                        node.share_with, node.location)
                               .status());
-    for (ValueId id : node.outputs) names_[id] = graph_.value(id).name;
+    for (ValueId id : node.outputs) {
+      TAMER_RETURN_IF_ERROR(Rename(id, graph_.value(id).name));
+    }
     for (ValueId id : node.variables) names_[id] = graph_.value(id).name;
     return absl::OkStatus();
   }

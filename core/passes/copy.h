@@ -14,6 +14,11 @@ struct CopyOptions {
   // A value that becomes an input, what computes it being left out; "" for
   // none.
   std::string cut;
+  // A value that all readers see through a new node of op `through`, called
+  // `through_node`; "" for none.
+  std::string through_value;
+  std::string through_node;
+  const OpParams* through = nullptr;
 };
 
 // A new graph of what `values` need of `graph`, in its order, without outputs.

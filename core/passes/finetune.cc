@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 
 #include "core/passes/autodiff.h"
 #include "core/passes/head.h"
@@ -16,6 +19,18 @@ absl::Status CheckNames(const Graph& network, const FinetuneDef& finetune,
   for (const std::string& name : finetune.freeze()) {
     TAMER_RETURN_IF_ERROR(CheckCoversSome(network, name, "finetune: freeze"));
   }
+  for (const FreezeUntilDef& until : finetune.freeze_until()) {
+    TAMER_RETURN_IF_ERROR(
+        CheckCoversSome(network, until.node(), "finetune: freeze_until"));
+    if (until.epoch() < 1) {
+      return Invalid("finetune: freeze_until \"", until.node(), "\": epoch is ",
+                     until.epoch(), "; it must be at least 1");
+    }
+  }
+  if (finetune.unfreeze_every() < 0) {
+    return Invalid("finetune: unfreeze_every is ", finetune.unfreeze_every(),
+                   "; it must be at least 0");
+  }
   for (const auto& entry : solver.rate_multiplier()) {
     TAMER_RETURN_IF_ERROR(
         CheckCoversSome(network, entry.first, "solver: rate_multiplier"));
@@ -23,16 +38,48 @@ absl::Status CheckNames(const Graph& network, const FinetuneDef& finetune,
   return absl::OkStatus();
 }
 
+// How many nodes with parameters of their own lie between each node and the
+// network's end, on the longest way: 0 for the topmost.
+std::map<std::string, int> Depths(const Graph& network) {
+  std::vector<int> above(network.nodes().size(), 0);
+  std::map<std::string, int> depths;
+  for (NodeId id = static_cast<NodeId>(network.nodes().size()) - 1; id >= 0;
+       --id) {
+    const Node& node = network.node(id);
+    const int below = above[id] + (node.variable_specs.empty() ? 0 : 1);
+    depths[node.name] = above[id];
+    for (ValueId input : node.AllInputs()) {
+      const NodeId source = network.value(input).node;
+      if (source < 0 || source == id) continue;
+      above[source] = std::max(above[source], below);
+    }
+  }
+  return depths;
+}
+
+bool FrozenIn(const FinetuneDef& finetune, const std::string& node, int depth,
+              int64_t epoch) {
+  for (const std::string& frozen : finetune.freeze()) {
+    if (Covers(frozen, node)) return true;
+  }
+  for (const FreezeUntilDef& until : finetune.freeze_until()) {
+    if (Covers(until.node(), node) && epoch < until.epoch()) return true;
+  }
+  const int every = finetune.unfreeze_every();
+  return every > 0 && depth > (epoch - 1) / every;
+}
+
 std::vector<std::string> Trained(const Graph& network,
-                                 const FinetuneDef& finetune) {
+                                 const FinetuneDef& finetune, int64_t epoch) {
+  const std::map<std::string, int> depths = Depths(network);
   std::vector<std::string> names;
   for (ValueId id : network.variables()) {
     const Value& value = network.value(id);
-    bool trained = network.variable_spec(id).trainable;
-    for (const std::string& frozen : finetune.freeze()) {
-      trained = trained && !Covers(frozen, network.node(value.node).name);
+    const std::string& node = network.node(value.node).name;
+    if (network.variable_spec(id).trainable &&
+        !FrozenIn(finetune, node, depths.at(node), epoch)) {
+      names.push_back(value.name);
     }
-    if (trained) names.push_back(value.name);
   }
   return names;
 }
@@ -77,22 +124,36 @@ absl::Status Clip(Graph& graph, const FinetuneDef& finetune,
 
 }  // namespace
 
+std::vector<int64_t> UnfreezingEpochs(const Graph& network,
+                                      const FinetuneDef& finetune) {
+  std::set<int64_t> epochs = {1};
+  for (const FreezeUntilDef& until : finetune.freeze_until()) {
+    epochs.insert(std::max<int64_t>(1, until.epoch()));
+  }
+  if (finetune.unfreeze_every() > 0) {
+    for (const auto& entry : Depths(network)) {
+      epochs.insert(1 + int64_t{entry.second} * finetune.unfreeze_every());
+    }
+  }
+  return {epochs.begin(), epochs.end()};
+}
+
 absl::StatusOr<Graph> Finetune(const Graph& network,
                                const FinetuneDef& finetune,
-                               const SolverDef& solver) {
+                               const SolverDef& solver, int64_t epoch) {
   TAMER_RETURN_IF_ERROR(CheckNames(network, finetune, solver));
   Graph graph = network;
   TAMER_ASSIGN_OR_RETURN(const Head head, AddHead(graph, finetune));
   TAMER_ASSIGN_OR_RETURN(
       Gradients gradients,
-      Differentiate(graph, head.loss, Trained(network, finetune)));
+      Differentiate(graph, head.loss, Trained(network, finetune, epoch)));
   if (gradients.empty()) {
     return Invalid(
         "finetune: there is nothing to train: the loss depends on no ",
         "parameter that is not frozen");
   }
   TAMER_RETURN_IF_ERROR(Clip(graph, finetune, &gradients));
-  TAMER_RETURN_IF_ERROR(AddUpdates(graph, gradients, solver));
+  TAMER_RETURN_IF_ERROR(AddUpdates(graph, gradients, solver, Depths(network)));
   graph.ClearOutputs();
   for (const std::string& output : head.outputs) {
     TAMER_RETURN_IF_ERROR(graph.AddOutput(output));

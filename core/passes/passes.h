@@ -2,6 +2,7 @@
 #define TAMER_CORE_PASSES_PASSES_H_
 
 #include <string>
+#include <vector>
 
 #include "core/graph/graph.h"
 #include "proto/recipe.pb.h"
@@ -31,26 +32,88 @@ absl::StatusOr<Graph> Evaluate(const Graph& network,
                                const FinetuneDef& finetune);
 
 // The network with loss, metric, gradients (reverse mode), clipping and an
-// update node for each trainable parameter that is not frozen. Outputs: loss
-// and metric.
+// update node for each trainable parameter that is not frozen in `epoch`,
+// counted from 1. Outputs: loss and metric.
 absl::StatusOr<Graph> Finetune(const Graph& network,
                                const FinetuneDef& finetune,
-                               const SolverDef& solver);
+                               const SolverDef& solver, int64_t epoch = 1);
 
-// Up to `layer.node`, forward only, that layer learning as a restricted
-// Boltzmann machine by CD-k; the layers below are frozen and run as for
-// prediction. The Dense node's weight [in, units] and bias serve as W and
-// hidden bias; the pass adds a parameter "NODE/visible_bias" [in]. Output:
-// "reconstruction_error", the mean squared difference between data and
-// reconstruction.
+// The epochs, counted from 1, with which Finetune's graph changes because more
+// is unfrozen; the first is 1.
+std::vector<int64_t> UnfreezingEpochs(const Graph& network,
+                                      const FinetuneDef& finetune);
+
+// The network with a low-rank adapter in each Dense node that `adapters` names
+// (all that are not in `fresh` if it names none): the node becomes its parts,
+// its parameters keep their names, and "NODE/lora_a" [in, rank] and
+// "NODE/lora_b" [rank, units] are added. Hu et al. 2022, "LoRA: low-rank
+// adaptation of large language models". `frozen` gets the nodes' names, for
+// FinetuneDef.freeze.
+absl::StatusOr<Graph> Adapt(const Graph& network, const AdaptersDef& adapters,
+                            const std::vector<std::string>& fresh,
+                            std::vector<std::string>* frozen);
+float AdapterScale(const AdaptersDef& adapters);
+
+// One layer's step of a pretraining stage, by its method. What is learned
+// beside the network's own parameters bears names that IsPretrained() knows.
 //
-// Hinton 2002, "Training products of experts by minimizing contrastive
-// divergence"; details after Hinton 2010, "A practical guide to training
-// restricted Boltzmann machines": hidden states are sampled when driven by
-// data, the reconstruction and the last hidden update use probabilities
-// (section 3).
+// rbm: up to the node, forward only; the layers below are frozen and run as for
+//   prediction. The Dense node's weight [in, units] and bias serve as W and
+//   hidden bias; "NODE/visible_bias" [in] is added. Hinton 2002, "Training
+//   products of experts by minimizing contrastive divergence"; Tieleman 2008
+//   for persistent chains, whose states are the variable "rbm/NODE/particles";
+//   details after Hinton 2010, "A practical guide to training restricted
+//   Boltzmann machines": hidden states are sampled when driven by data,
+//   reconstructions and the last hidden update use probabilities (section 3),
+//   persistent chains samples.
+// autoencoder: the same, with a decoder and backpropagation through these two
+//   layers. Bengio et al. 2007; Vincent et al. 2010 (denoising); Rifai et al.
+//   2011 (contractive).
+// unrolled: a whole stack and its mirror image. Hinton and Salakhutdinov 2006.
+// masked, rotation, labels: the network up to the node, a head "pretext/head"
+// that
+//   is dropped afterwards, and backpropagation through all. Vincent et al. 2010
+//   and Devlin et al. 2019; Gidaris et al. 2018.
+// up_down: a deep belief net as a whole, by contrastive wake-sleep. Hinton,
+//   Osindero and Teh 2006.
+//
+// Outputs: "reconstruction_error", the mean squared difference between data and
+// reconstruction, and for what has one "loss" and "accuracy".
 absl::StatusOr<Graph> Pretrain(const Graph& network, const PretrainLayer& layer,
                                const SolverDef& solver);
+
+// Whether the method learns its node alone, on what those below make of the
+// data.
+bool LearnsOneLayer(const PretrainLayer& layer);
+
+// Whether a variable is one that pretraining leaves beside the network's own:
+// biases and weights downwards, which generation needs.
+bool IsPretrained(const std::string& name);
+
+// What a parameter begins with that data or another parameter determines, when
+// `unless` has no value from earlier pretraining.
+struct StartValue {
+  enum Rule {
+    kConstant,
+    kMean,         // of each unit of the layer's input over the data
+    kLogitOfMean,  // log(p / (1 - p)) of it
+    kTransposed,   // of matrix `source`
+  };
+  std::string variable;
+  std::string unless;
+  Rule rule = kConstant;
+  std::string source;
+  float constant = 0;
+};
+std::vector<StartValue> StartValues(const Graph& network,
+                                    const PretrainLayer& layer);
+
+// What an RBM is watched by. Outputs, a number a sample each: "free_energy",
+// and for Bernoulli units "binary_free_energy" and "flipped_free_energy", of
+// the data sampled to bits and of the same with one random bit flipped (whose
+// difference gives the pseudo-likelihood); and the node's activities.
+absl::StatusOr<Graph> MonitorRbm(const Graph& network,
+                                 const PretrainLayer& layer);
 
 }  // namespace tamer
 

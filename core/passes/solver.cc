@@ -10,6 +10,8 @@
 namespace tamer {
 namespace {
 
+constexpr char kUpdate[] = "update/";
+
 absl::Status Require(bool holds, const char* field, double seen,
                      const char* rule) {
   if (holds) return absl::OkStatus();
@@ -107,6 +109,16 @@ absl::Status AddScalarInput(Graph& graph, const char* name) {
 
 }  // namespace
 
+std::vector<std::string> UpdatedBy(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes()) {
+    if (absl::StartsWith(node.name, kUpdate)) {
+      names.push_back(node.name.substr(sizeof(kUpdate) - 1));
+    }
+  }
+  return names;
+}
+
 bool Covers(const std::string& name, const std::string& node) {
   if (!absl::StartsWith(node, name)) return false;
   return node.size() == name.size() || node[name.size()] == '/' ||
@@ -128,6 +140,12 @@ absl::Status CheckSolver(const SolverDef& solver) {
   const float decay = solver.weight_decay();
   TAMER_RETURN_IF_ERROR(Require(std::isfinite(decay) && decay >= 0,
                                 "weight_decay", decay, "at least 0"));
+  const float norm = solver.max_norm();
+  TAMER_RETURN_IF_ERROR(Require(std::isfinite(norm) && norm >= 0, "max_norm",
+                                norm, "at least 0"));
+  TAMER_RETURN_IF_ERROR(Require(Positive(solver.rate_divisor_by_depth()),
+                                "rate_divisor_by_depth",
+                                solver.rate_divisor_by_depth(), "above 0"));
   for (const auto& entry : solver.rate_multiplier()) {
     if (!std::isfinite(entry.second) || entry.second < 0) {
       return Invalid("solver: rate_multiplier of \"", entry.first, "\" is ",
@@ -162,7 +180,8 @@ absl::Status CheckSolver(const SolverDef& solver) {
 
 absl::Status AddUpdates(Graph& graph,
                         const std::map<std::string, std::string>& gradients,
-                        const SolverDef& solver) {
+                        const SolverDef& solver,
+                        const std::map<std::string, int>& depths) {
   TAMER_RETURN_IF_ERROR(CheckSolver(solver));
   std::vector<std::string> scalars = {"learning_rate"};
   const bool momentum = solver.has_nesterov() ||
@@ -175,16 +194,23 @@ absl::Status AddUpdates(Graph& graph,
     const ValueId id = graph.FindValue(entry.first);
     const VariableSpec& spec = graph.variable_spec(id);
     op::UpdateSettings settings;
+    const std::string& node = graph.node(graph.value(id).node).name;
+    const auto depth = depths.find(node);
     const float multiplier =
-        MultiplierOf(solver, graph.node(graph.value(id).node).name);
+        MultiplierOf(solver, node) /
+        std::pow(solver.rate_divisor_by_depth(),
+                 static_cast<float>(depth == depths.end() ? 0 : depth->second));
     if (multiplier != 1) settings.set_learning_rate_multiplier(multiplier);
     if (solver.weight_decay() > 0 && (spec.decay || solver.decay_biases())) {
       settings.set_weight_decay(solver.weight_decay());
     }
+    if (solver.max_norm() > 0 && spec.decay && spec.type.shape.rank() == 2) {
+      settings.set_max_norm(solver.max_norm());
+    }
     std::vector<std::string> inputs = {entry.first, entry.second};
     inputs.insert(inputs.end(), scalars.begin(), scalars.end());
     TAMER_RETURN_IF_ERROR(graph
-                              .AddNode("update/" + entry.first,
+                              .AddNode(kUpdate + entry.first,
                                        *NewUpdate(solver, settings), inputs)
                               .status());
   }

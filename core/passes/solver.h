@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/graph/graph.h"
 #include "proto/recipe.pb.h"
@@ -15,10 +16,15 @@ absl::Status CheckSolver(const SolverDef& solver);
 // Adds an update node "update/VARIABLE" for each entry of `gradients` (variable
 // name to gradient value), by the solver's rule, with weight decay where it
 // belongs and the rate multipliers of nodes; and the inputs "learning_rate"
-// and, if the rule has one, "momentum".
+// and, if the rule has one, "momentum". `depths` tells how many layers stand
+// above a node, for rate_divisor_by_depth; those it doesn't name are at 0.
 absl::Status AddUpdates(Graph& graph,
                         const std::map<std::string, std::string>& gradients,
-                        const SolverDef& solver);
+                        const SolverDef& solver,
+                        const std::map<std::string, int>& depths = {});
+
+// The variables that a graph's update nodes change.
+std::vector<std::string> UpdatedBy(const Graph& graph);
 
 // Whether `node` is the node called `name`, or stands in the block of that
 // name: "enc" covers "enc/attn" and "enc.3/attn".

@@ -176,10 +176,20 @@ absl::Status PlanCompiler::OrderNodes() {
       "gives both the old value");
 }
 
+// Without parallel branches, buffers are shared by nodes that don't depend on
+// one another, so each step waits for the one before whatever scheduler runs
+// them.
 void PlanCompiler::LinkSteps() {
-  for (PlanStep& step : plan_->steps_) {
-    std::vector<int>& after = step.successors;
-    for (NodeId node : next_[step.node]) after.push_back(step_of_[node]);
+  const int steps = static_cast<int>(plan_->steps_.size());
+  for (int i = 0; i < steps; ++i) {
+    std::vector<int>& after = plan_->steps_[i].successors;
+    if (options_.parallel_branches) {
+      for (NodeId node : next_[plan_->steps_[i].node]) {
+        after.push_back(step_of_[node]);
+      }
+    } else if (i + 1 < steps) {
+      after.push_back(i + 1);
+    }
     std::sort(after.begin(), after.end());
     after.erase(std::unique(after.begin(), after.end()), after.end());
     for (int successor : after) ++plan_->steps_[successor].predecessors;
@@ -309,7 +319,7 @@ void PlanCompiler::PointInputs() {
       if (graph_.value(id).kind == Value::kInput) {
         if (bound[id] < 0) {
           bound[id] = static_cast<int>(plan_->inputs_.size());
-          plan_->inputs_.push_back({graph_.value(id).name, type, {}});
+          plan_->inputs_.push_back({graph_.value(id).name, type, {}, -1});
         }
         plan_->inputs_[bound[id]].slots.push_back(
             {static_cast<int>(i), static_cast<int>(step.inputs.size())});
@@ -326,7 +336,16 @@ void PlanCompiler::PointInputs() {
 void PlanCompiler::NameOutputs() {
   for (ValueId id : graph_.outputs()) {
     const TensorType type = Bound(id);
-    plan_->outputs_.emplace_back(graph_.value(id).name,
+    const std::string& name = graph_.value(id).name;
+    if (graph_.value(id).kind == Value::kInput) {
+      int input = plan_->FindInput(name);
+      if (input < 0) {
+        input = static_cast<int>(plan_->inputs_.size());
+        plan_->inputs_.push_back({name, type, {}, -1});
+      }
+      plan_->inputs_[input].output = static_cast<int>(plan_->outputs_.size());
+    }
+    plan_->outputs_.emplace_back(name,
                                  Tensor{type.dtype, type.shape, address_[id]});
   }
 }
@@ -369,6 +388,8 @@ void Plan::BindInput(int input, const void* data) {
     // Kernels only read inputs; the view has no const form.
     steps_[slot.step].inputs[slot.input].data = const_cast<void*>(data);
   }
+  const int output = inputs_[input].output;
+  if (output >= 0) outputs_[output].second.data = const_cast<void*>(data);
 }
 
 Tensor Plan::FindOutput(const std::string& name) const {

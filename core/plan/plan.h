@@ -59,6 +59,8 @@ class Plan {
   // there is no such output. An output that is itself an input or variable is
   // that one's memory.
   Tensor FindOutput(const std::string& name) const;
+  // The same by its place among the graph's outputs.
+  const Tensor& output(int index) const { return outputs_[index].second; }
 
   int64_t batch() const { return batch_; }
   // In an order in which each step comes after those it waits for.
@@ -79,6 +81,7 @@ class Plan {
     std::string name;
     TensorType type;
     std::vector<Slot> slots;
+    int output = -1;  // the graph's output that it is, if any
   };
 
   int64_t batch_ = 0;

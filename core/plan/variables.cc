@@ -24,6 +24,12 @@ void Variables::Remove(const std::string& name) {
   buffers_.erase(name);
 }
 
+void Variables::Rename(const std::string& from, const std::string& to) {
+  tensors_[to] = tensors_[from];
+  buffers_[to] = std::move(buffers_[from]);
+  Remove(from);
+}
+
 const Tensor* Variables::Find(const std::string& name) const {
   const auto it = tensors_.find(name);
   return it == tensors_.end() ? nullptr : &it->second;

@@ -21,6 +21,8 @@ class Variables {
 
   // Adds one; its memory is zero.
   absl::StatusOr<Tensor> Add(const std::string& name, const TensorType& type);
+  // Calls one by another name, which must be free; its memory stays.
+  void Rename(const std::string& from, const std::string& to);
   // Forgets one. No Plan that uses it may be run any more.
   void Remove(const std::string& name);
 

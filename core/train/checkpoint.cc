@@ -17,24 +17,7 @@
 namespace tamer {
 namespace {
 
-constexpr char kManifest[] = "manifest.pb";
-constexpr char kTensors[] = "tensors.safetensors";
 constexpr char kRolling[] = "rolling-";
-
-// A manifest ends in the CRC-32 of what stands before, four bytes: a flipped
-// bit is then seen even where it would still parse.
-std::string EncodeManifest(const ManifestDef& manifest) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    manifest.SerializeToCodedStream(&coded);
-  }
-  const uint32_t crc = Crc32(0, bytes);
-  bytes.append(reinterpret_cast<const char*>(&crc), sizeof(crc));
-  return bytes;
-}
 
 absl::Status DecodeManifest(const std::string& bytes, ManifestDef* manifest) {
   uint32_t crc = 0;
@@ -54,6 +37,17 @@ absl::Status DecodeManifest(const std::string& bytes, ManifestDef* manifest) {
                    manifest->tamer_version(), ", or a newer one");
   }
   return absl::OkStatus();
+}
+
+// The same bytes for the same content, whatever the order of maps in memory.
+std::string Serialized(const google::protobuf::Message& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
 }
 
 struct Rolling {
@@ -76,11 +70,40 @@ std::vector<Rolling> ListRolling(const std::string& run) {
 
 }  // namespace
 
+// A manifest ends in the CRC-32 of what stands before, four bytes: a flipped
+// bit is then seen even where it would still parse.
+std::string EncodeManifest(const ManifestDef& manifest) {
+  std::string bytes = Serialized(manifest);
+  const uint32_t crc = Crc32(0, bytes);
+  bytes.append(reinterpret_cast<const char*>(&crc), sizeof(crc));
+  return bytes;
+}
+
+bool SameMessage(const google::protobuf::Message& a,
+                 const google::protobuf::Message& b) {
+  return Serialized(a) == Serialized(b);
+}
+
+void StampVersions(ManifestDef* manifest) {
+  manifest->set_format_version(kCheckpointFormatVersion);
+  manifest->set_tamer_version(kVersion);
+}
+
+absl::StatusOr<ManifestDef> LoadManifest(const std::string& path,
+                                         std::string* bytes) {
+  const std::string file = JoinPath(path, kManifestFile);
+  TAMER_ASSIGN_OR_RETURN(const std::string content, ReadFile(file));
+  ManifestDef manifest;
+  TAMER_RETURN_IF_ERROR(Annotate(DecodeManifest(content, &manifest), file));
+  if (bytes != nullptr) *bytes = content;
+  return manifest;
+}
+
 absl::Status SaveCheckpoint(const std::string& path, ManifestDef manifest,
                             const std::map<std::string, Tensor>& tensors) {
   if (Exists(path)) {
     return absl::AlreadyExistsError(
-        absl::StrCat(path, " exists; a finished product is never overwritten"));
+        absl::StrCat(path, " exists; a checkpoint is never overwritten"));
   }
   const std::string temporary = path + ".tmp";
   RemoveFolder(temporary);
@@ -88,12 +111,11 @@ absl::Status SaveCheckpoint(const std::string& path, ManifestDef manifest,
   auto write = [&]() -> absl::Status {
     TAMER_ASSIGN_OR_RETURN(
         const TensorFileSummary summary,
-        WriteTensors(JoinPath(temporary, kTensors), tensors));
-    manifest.set_format_version(kCheckpointFormatVersion);
-    manifest.set_tamer_version(kVersion);
+        WriteTensors(JoinPath(temporary, kTensorsFile), tensors));
+    StampVersions(&manifest);
     manifest.set_tensors_bytes(summary.bytes);
     manifest.set_tensors_crc32(summary.crc32);
-    TAMER_RETURN_IF_ERROR(WriteSynced(JoinPath(temporary, kManifest),
+    TAMER_RETURN_IF_ERROR(WriteSynced(JoinPath(temporary, kManifestFile),
                                       {EncodeManifest(manifest)}));
     return RenameSynced(temporary, path);
   };
@@ -104,28 +126,28 @@ absl::Status SaveCheckpoint(const std::string& path, ManifestDef manifest,
 
 absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path) {
   Checkpoint checkpoint;
-  const std::string manifest_path = JoinPath(path, kManifest);
-  TAMER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(manifest_path));
-  TAMER_RETURN_IF_ERROR(
-      Annotate(DecodeManifest(bytes, &checkpoint.manifest), manifest_path));
+  TAMER_ASSIGN_OR_RETURN(checkpoint.manifest, LoadManifest(path));
   TAMER_ASSIGN_OR_RETURN(checkpoint.file,
-                         ReadTensors(JoinPath(path, kTensors)));
+                         ReadTensors(JoinPath(path, kTensorsFile)));
   if (checkpoint.file.crc32 != checkpoint.manifest.tensors_crc32() ||
       checkpoint.file.bytes != checkpoint.manifest.tensors_bytes()) {
-    return Invalid(JoinPath(path, kTensors),
+    return Invalid(JoinPath(path, kTensorsFile),
                    ": its checksum is not the manifest's: the file is damaged");
   }
   return checkpoint;
 }
 
 absl::Status SaveRolling(const std::string& run, const ManifestDef& manifest,
-                         const std::map<std::string, Tensor>& tensors) {
+                         const std::map<std::string, Tensor>& tensors,
+                         int keep) {
   const std::vector<Rolling> before = ListRolling(run);
   const int64_t number = before.empty() ? 1 : before[0].number + 1;
   TAMER_RETURN_IF_ERROR(
       SaveCheckpoint(JoinPath(run, absl::StrFormat("%s%09d", kRolling, number)),
                      manifest, tensors));
-  for (size_t i = 1; i < before.size(); ++i) RemoveFolder(before[i].path);
+  for (size_t i = keep - 1; i < before.size(); ++i) {
+    RemoveFolder(before[i].path);
+  }
   return absl::OkStatus();
 }
 

@@ -96,6 +96,17 @@ absl::StatusOr<Evaluation> EvaluateOn(
   return result;
 }
 
+absl::StatusOr<EpochMetrics> ValidateOn(
+    const Graph& network, const FinetuneDef& finetune, const Dataset& data,
+    const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler) {
+  TAMER_ASSIGN_OR_RETURN(
+      const Evaluation evaluation,
+      EvaluateOn(network, finetune, data, scaling, variables, scheduler));
+  EpochMetrics metrics;
+  metrics.values = evaluation.Values("validation_");
+  return metrics;
+}
+
 absl::Status ForEachOutput(
     const Graph& graph, const std::string& output, const Dataset& data,
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler,

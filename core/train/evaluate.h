@@ -35,6 +35,11 @@ absl::StatusOr<Evaluation> EvaluateOn(
     const Graph& network, const FinetuneDef& finetune, const Dataset& data,
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler);
 
+// The same at the end of an epoch, as "validation_…".
+absl::StatusOr<EpochMetrics> ValidateOn(
+    const Graph& network, const FinetuneDef& finetune, const Dataset& data,
+    const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler);
+
 // Runs `graph` over all of `data`, in order, and gives each minibatch's result
 // for the value called `output` to `take` (rows of it, and how many).
 absl::Status ForEachOutput(

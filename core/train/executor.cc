@@ -87,9 +87,6 @@ absl::Status Executor::AddPlan(const Graph& graph, const PlanOptions& options,
   if (rate >= 0) plan.BindInput(rate, &learning_rate_);
   const int momentum = plan.FindInput("momentum");
   if (momentum >= 0) plan.BindInput(momentum, &momentum_);
-  for (const std::string& name : output_names_) {
-    sized.outputs.push_back(plan.FindOutput(name));
-  }
   plans_.push_back(std::move(sized));
   return absl::OkStatus();
 }

@@ -40,14 +40,15 @@ class Executor {
   // A graph output's index for Output(), or -1.
   int FindOutput(const std::string& name) const;
   // The tensor as the last Run left it.
-  const Tensor& Output(int index) const { return current_->outputs[index]; }
+  const Tensor& Output(int index) const {
+    return current_->plan->output(index);
+  }
 
  private:
   struct Sized {
     std::unique_ptr<Plan> plan;
     int features = -1, labels = -1, targets = -1;
     int64_t target_width = 1;
-    std::vector<Tensor> outputs;
   };
 
   Executor() = default;

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
+
+#include "absl/strings/escaping.h"
 
 namespace tamer {
 namespace {
@@ -139,6 +143,20 @@ absl::StatusOr<FolderLock> FolderLock::Take(const std::string& folder) {
 
 FolderLock::~FolderLock() {
   if (fd_ >= 0) close(fd_);  // gives the lock up too
+}
+
+std::string Sha256(const std::vector<absl::string_view>& pieces) {
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(
+      EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int length = 0;
+  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+  for (absl::string_view piece : pieces) {
+    EVP_DigestUpdate(context.get(), piece.data(), piece.size());
+  }
+  EVP_DigestFinal_ex(context.get(), digest, &length);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest), length));
 }
 
 uint32_t Crc32(uint32_t crc, absl::string_view data) {

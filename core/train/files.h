@@ -55,6 +55,9 @@ class FolderLock {
   int fd_ = -1;
 };
 
+// SHA-256 of the pieces one after another, in hexadecimal.
+std::string Sha256(const std::vector<absl::string_view>& pieces);
+
 // CRC-32 as zlib's, of `data`, continuing `crc`.
 uint32_t Crc32(uint32_t crc, absl::string_view data);
 

@@ -11,6 +11,13 @@ namespace tamer {
 // Names and values, in order: "loss", "accuracy", "validation_loss", …
 using MetricValues = std::vector<std::pair<std::string, double>>;
 
+// What is measured at the end of an epoch: numbers, and rows of numbers for the
+// metrics file alone.
+struct EpochMetrics {
+  MetricValues values;
+  std::vector<std::pair<std::string, std::vector<double>>> series;
+};
+
 // Where a phase (a stage, or one layer of a pretraining stage) stands.
 struct PhaseReport {
   std::string stage;

@@ -40,6 +40,7 @@ class PhaseRun {
 
  private:
   absl::Status Prepare();
+  absl::Status Compile();
   absl::Status Step(const Batch& batch);
   absl::Status EndEpoch();
   absl::StatusOr<bool> StopEarly(const MetricValues& metrics);
@@ -47,6 +48,12 @@ class PhaseRun {
   MetricValues Means() const;
   PhaseReport Report(int64_t epoch) const;
   std::string Where() const;
+  // With fractions.
+  double EpochsDone() const {
+    return static_cast<double>(progress_.epoch()) +
+           static_cast<double>(progress_.step_in_epoch()) /
+               static_cast<double>(steps_per_epoch_);
+  }
   void KeepBest();
   void TakeBest();
 
@@ -57,6 +64,8 @@ class PhaseRun {
   Observer* observer_;
   ProgressDef& progress_;
 
+  uint64_t seed_ = 0;
+  const Graph* compiled_ = nullptr;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Loader> loader_;
   std::vector<std::string> names_;  // of the graph's scalar outputs
@@ -80,16 +89,8 @@ std::string PhaseRun::Where() const {
 absl::Status PhaseRun::Prepare() {
   const std::string stream = absl::StrCat(phase_.stage, "/", phase_.layer);
   const uint64_t seed = StreamKey(phase_.seed, stream);
-  TAMER_ASSIGN_OR_RETURN(
-      executor_,
-      Executor::Make(*phase_.graph, *phase_.data, phase_.batch, seed,
-                     phase_.parallel_branches, variables_, scheduler_));
-  for (ValueId id : phase_.graph->outputs()) {
-    const Value& value = phase_.graph->value(id);
-    if (value.type.shape.rank() != 0) continue;
-    names_.push_back(value.name);
-    outputs_.push_back(executor_->FindOutput(value.name));
-  }
+  seed_ = seed;
+  TAMER_RETURN_IF_ERROR(Compile());
   sums_.assign(names_.size(), 0.0);
   for (int i = 0; i < progress_.sum_size() && i < sums_.size(); ++i) {
     sums_[i] = progress_.sum(i).value();
@@ -105,6 +106,29 @@ absl::Status PhaseRun::Prepare() {
                    progress_.epoch() - progress_.best_epoch() >=
                        phase_.early_stopping->patience();
   began_ = last_report_ = last_save_ = Clock::now();
+  return absl::OkStatus();
+}
+
+// The executor of the graph that this epoch trains.
+absl::Status PhaseRun::Compile() {
+  const Graph* graph = phase_.graphs.front().second;
+  for (const auto& entry : phase_.graphs) {
+    if (progress_.epoch() >= entry.first) graph = entry.second;
+  }
+  if (graph == compiled_) return absl::OkStatus();
+  compiled_ = graph;
+  TAMER_ASSIGN_OR_RETURN(
+      executor_,
+      Executor::Make(*graph, *phase_.data, phase_.batch, seed_,
+                     phase_.parallel_branches, variables_, scheduler_));
+  names_.clear();
+  outputs_.clear();
+  for (ValueId id : graph->outputs()) {
+    const Value& value = graph->value(id);
+    if (value.type.shape.rank() != 0) continue;
+    names_.push_back(value.name);
+    outputs_.push_back(executor_->FindOutput(value.name));
+  }
   return absl::OkStatus();
 }
 
@@ -129,9 +153,8 @@ PhaseReport PhaseRun::Report(int64_t epoch) const {
   const double seconds = Seconds(Clock::now() - began_);
   if (seconds > 0 && samples_here_ > 0) {
     report.samples_per_second = samples_here_ / seconds;
-    const double done = static_cast<double>(progress_.step());
-    const double all = static_cast<double>(phase_.epochs * steps_per_epoch_);
-    report.seconds_left = (all - done) / steps_per_epoch_ * phase_.data->size /
+    report.seconds_left = (static_cast<double>(phase_.epochs) - EpochsDone()) *
+                          static_cast<double>(phase_.data->size) /
                           report.samples_per_second;
   }
   return report;
@@ -150,7 +173,7 @@ absl::Status PhaseRun::Save() {
 }
 
 absl::Status PhaseRun::Step(const Batch& batch) {
-  const double t = static_cast<double>(progress_.step()) / steps_per_epoch_;
+  const double t = EpochsDone();
   learning_rate_ =
       LearningRateAt(phase_.solver, t, static_cast<double>(phase_.epochs));
   executor_->set_learning_rate(static_cast<float>(learning_rate_));
@@ -225,9 +248,11 @@ absl::StatusOr<bool> PhaseRun::StopEarly(const MetricValues& metrics) {
 absl::Status PhaseRun::EndEpoch() {
   progress_.set_epoch(progress_.epoch() + 1);
   PhaseReport report = Report(progress_.epoch());
+  EpochMetrics more;
   if (phase_.validate) {
-    TAMER_ASSIGN_OR_RETURN(const MetricValues values, phase_.validate());
-    report.metrics.insert(report.metrics.end(), values.begin(), values.end());
+    TAMER_ASSIGN_OR_RETURN(more, phase_.validate());
+    report.metrics.insert(report.metrics.end(), more.values.begin(),
+                          more.values.end());
   }
   nlohmann::ordered_json line;
   line["stage"] = phase_.stage;
@@ -236,8 +261,15 @@ absl::Status PhaseRun::EndEpoch() {
   line["step"] = progress_.step();
   line["learning_rate"] = learning_rate_;
   for (const auto& metric : report.metrics) line[metric.first] = metric.second;
+  for (const auto& series : more.series) line[series.first] = series.second;
   line["samples_per_second"] = std::round(report.samples_per_second);
   TAMER_RETURN_IF_ERROR(log_->Append(line.dump()));
+  progress_.clear_last();
+  for (const auto& metric : report.metrics) {
+    MetricDef* last = progress_.add_last();
+    last->set_name(metric.first);
+    last->set_value(metric.second);
+  }
   observer_->EpochEnds(report);
   if (phase_.early_stopping != nullptr) {
     TAMER_ASSIGN_OR_RETURN(stopped_early_, StopEarly(report.metrics));
@@ -247,7 +279,7 @@ absl::Status PhaseRun::EndEpoch() {
   sums_.assign(sums_.size(), 0.0);
   began_ = Clock::now();
   samples_here_ = 0;
-  return absl::OkStatus();
+  return Compile();
 }
 
 absl::StatusOr<bool> PhaseRun::Run() {
@@ -265,7 +297,9 @@ absl::StatusOr<bool> PhaseRun::Run() {
       last_report_ = now;
       observer_->Progress(Report(progress_.epoch() + 1));
     }
-    if (Seconds(now - last_save_) > phase_.checkpoint_every_seconds) {
+    if (Seconds(now - last_save_) > phase_.checkpoint_every_seconds ||
+        (phase_.checkpoint_every_steps > 0 &&
+         progress_.step() % phase_.checkpoint_every_steps == 0)) {
       TAMER_RETURN_IF_ERROR(Save());
     }
   }

@@ -19,19 +19,23 @@ namespace tamer {
 struct Phase {
   std::string stage;
   std::string layer;  // "" when fine-tuning
-  // What a pass made; its scalar outputs are averaged over each epoch.
-  const Graph* graph = nullptr;
+  // What a pass made, and the epoch (from 0) with which it begins; the first
+  // begins with 0. Scalar outputs, the same of all, are averaged over each
+  // epoch.
+  std::vector<std::pair<int64_t, const Graph*>> graphs;
   std::shared_ptr<const Dataset> data;
   FeatureScaling scaling;
   SolverDef solver;
+  // The last epoch's number, counted from 1 over all generations of the stage.
   int64_t epochs = 0;
   int64_t batch = 10;
   uint64_t seed = 1;
   bool parallel_branches = false;
   float checkpoint_every_seconds = 60;
+  int64_t checkpoint_every_steps = 0;  // 0: none
 
   // Metrics to add at the end of an epoch (of validation data); may be null.
-  std::function<absl::StatusOr<MetricValues>()> validate;
+  std::function<absl::StatusOr<EpochMetrics>()> validate;
   // With early stopping, the name of the validation metric to watch.
   const EarlyStoppingDef* early_stopping = nullptr;
   // Writes a rolling checkpoint.

@@ -6,38 +6,18 @@
 #include "core/passes/passes.h"
 #include "core/train/checkpoint.h"
 #include "core/train/files.h"
+#include "core/train/load.h"
 #include "core/train/run_folder.h"
 #include "proto/ops/activation.pb.h"
 
 namespace tamer {
 namespace {
 
-// The product folder that `path` means.
-absl::StatusOr<std::string> FindProduct(const std::string& path,
-                                        const OpRegistry& registry) {
-  if (Exists(JoinPath(path, "manifest.pb"))) return path;
-  const std::string run_file = JoinPath(path, "run.pbtxt");
-  if (!Exists(run_file)) {
-    return absl::NotFoundError(absl::StrCat(
-        path, " is neither a product nor a run directory: it holds neither ",
-        "manifest.pb nor run.pbtxt"));
-  }
-  TAMER_ASSIGN_OR_RETURN(const std::string text, ReadFile(run_file));
-  RunDef run;
-  TAMER_RETURN_IF_ERROR(ParseText(text, run_file, registry, &run));
-  for (int i = run.recipe().stage_size() - 1; i >= 0; --i) {
-    const std::string product = ProductPath(path, run.recipe().stage(i).name());
-    if (Exists(product)) return product;
-  }
-  return absl::NotFoundError(
-      absl::StrCat(path, ": no stage of this run is finished yet"));
-}
-
 // Whether standardising, if that is the recipe's way, has a mean and a factor
 // for each feature.
 bool HasStatistics(const Product& product) {
   const ManifestDef& manifest = product.manifest;
-  if (manifest.recipe().data().scale() != STANDARDIZE) return true;
+  if (product.data().scale() != STANDARDIZE) return true;
   const Graph& network = product.network;
   return network.inputs().size() == 1 &&
          manifest.feature_mean_size() == manifest.feature_factor_size() &&
@@ -56,17 +36,23 @@ std::string RunFolder(const std::string& product, const OpRegistry& registry) {
 
 }  // namespace
 
-const FinetuneDef* Product::finetune() const {
+const StageDef& Product::stage() const {
   for (const StageDef& stage : manifest.recipe().stage()) {
-    if (stage.name() == manifest.stage() && stage.has_finetune()) {
-      return &stage.finetune();
-    }
+    if (stage.name() == manifest.stage()) return stage;
   }
-  return nullptr;
+  return StageDef::default_instance();
+}
+
+const FinetuneDef* Product::finetune() const {
+  return stage().has_finetune() ? &stage().finetune() : nullptr;
+}
+
+const DataDef& Product::data() const {
+  return stage().has_data() ? stage().data() : manifest.recipe().data();
 }
 
 FeatureScaling Product::ScalingFor(const Dataset& data) const {
-  const Scaling kind = manifest.recipe().data().scale();
+  const Scaling kind = this->data().scale();
   if (kind != STANDARDIZE) return FeatureScaling::Fit(kind, data);
   FeatureScaling scaling;
   scaling.mean.assign(manifest.feature_mean().begin(),
@@ -76,27 +62,46 @@ FeatureScaling Product::ScalingFor(const Dataset& data) const {
   return scaling;
 }
 
+absl::StatusOr<ProductInfo> FindProductOrRun(const std::string& path,
+                                             const OpRegistry& registry) {
+  const std::string run_file = JoinPath(path, "run.pbtxt");
+  if (!Exists(run_file)) return FindProduct(path);
+  TAMER_ASSIGN_OR_RETURN(const std::string text, ReadFile(run_file));
+  RunDef run;
+  TAMER_RETURN_IF_ERROR(ParseText(text, run_file, registry, &run));
+  std::string complaint;
+  const std::vector<ProductInfo> products = ListProducts(path, &complaint);
+  for (int i = run.recipe().stage_size() - 1; i >= 0; --i) {
+    for (auto it = products.rbegin(); it != products.rend(); ++it) {
+      if (it->manifest.stage() == run.recipe().stage(i).name()) return *it;
+    }
+  }
+  if (!complaint.empty()) return absl::DataLossError(complaint);
+  return absl::NotFoundError(
+      absl::StrCat(path, ": no stage of this run is finished yet"));
+}
+
 absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
     const std::string& path, const OpRegistry& registry) {
   auto product = std::make_unique<Product>(&registry);
-  TAMER_ASSIGN_OR_RETURN(product->path, FindProduct(path, registry));
-  TAMER_ASSIGN_OR_RETURN(Checkpoint checkpoint, LoadCheckpoint(product->path));
-  auto network = Graph::FromDef(checkpoint.manifest.graph(), &registry);
+  TAMER_ASSIGN_OR_RETURN(const ProductInfo info,
+                         FindProductOrRun(path, registry));
+  TAMER_ASSIGN_OR_RETURN(LoadedProduct loaded, LoadProduct(info));
+  product->path = info.path;
+  product->id = info.id;
+  auto network = Graph::FromDef(loaded.info.manifest.graph(), &registry);
   if (!network.ok()) return Annotate(network.status(), product->path);
   product->network = *std::move(network);
-  for (ValueId id : product->network.variables()) {
-    const Value& value = product->network.value(id);
-    const auto found = checkpoint.file.tensors.find(value.name);
-    if (found == checkpoint.file.tensors.end() ||
-        TensorType{found->second.dtype, found->second.shape} != value.type) {
-      return Invalid(product->path, ": parameter \"", value.name,
-                     "\" is missing or not ", value.type.ToString());
-    }
-    TAMER_ASSIGN_OR_RETURN(const Tensor own,
-                           product->variables.Add(value.name, value.type));
-    std::memcpy(own.data, found->second.data, own.bytes());
-  }
-  product->manifest = std::move(checkpoint.manifest);
+  LoadDef lenient;
+  lenient.add_allow_unexpected("*");
+  lenient.add_allow_missing("*");
+  const auto report = LoadParameters(product->network, loaded.tensors, lenient,
+                                     &product->variables);
+  if (!report.ok()) return Annotate(report.status(), product->path);
+  product->untrained = report->missing;
+  TAMER_RETURN_IF_ERROR(product->variables.AddMissing(
+      product->network, loaded.info.manifest.recipe().seed()));
+  product->manifest = std::move(loaded.info.manifest);
   if (!HasStatistics(*product)) {
     return Invalid(product->path,
                    ": its feature statistics don't fit its input");
@@ -106,6 +111,11 @@ absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
 }
 
 absl::StatusOr<PredictionGraph> MakePredictionGraph(const Product& product) {
+  if (!product.untrained.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        product.path, " is pretrained; \"", product.untrained[0],
+        "\" is yet to be trained by fine-tuning, so it cannot predict"));
+  }
   TAMER_ASSIGN_OR_RETURN(Graph graph, Infer(product.network));
   PredictionGraph result{std::move(graph), "", false};
   const FinetuneDef* finetune = product.finetune();

@@ -9,7 +9,7 @@
 #include "core/data/dataset.h"
 #include "core/plan/plan.h"
 #include "core/runtime/scheduler.h"
-#include "proto/checkpoint.pb.h"
+#include "core/train/products.h"
 
 namespace tamer {
 
@@ -17,9 +17,13 @@ namespace tamer {
 // and how features were scaled. Nothing here writes to it.
 struct Product {
   std::string path;
+  std::string id;
+  // Without adapters: these come merged.
   ManifestDef manifest;
   Graph network;
   Variables variables;
+  // Parameters that no stage has trained yet; they have initial values here.
+  std::vector<std::string> untrained;
   // From where the recipe's file names start; "" where the run directory around
   // the product is gone.
   std::string folder;
@@ -28,11 +32,20 @@ struct Product {
   // How the features of `data` become what the network was trained on: by the
   // recipe, with the training data's statistics where those matter.
   FeatureScaling ScalingFor(const Dataset& data) const;
+  // The stage that made it.
+  const StageDef& stage() const;
   // The fine-tuning that made it, or null if it was pretrained.
   const FinetuneDef* finetune() const;
+  // The data that its stage trained on.
+  const DataDef& data() const;
 };
 
-// Opens a product's folder, or a run directory's last finished stage.
+// The product that `path` means, as FindProduct does, or for a run directory
+// the newest of its last finished stage.
+absl::StatusOr<ProductInfo> FindProductOrRun(const std::string& path,
+                                             const OpRegistry& registry);
+
+// Opens that product.
 // `registry` must outlive the product.
 absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
     const std::string& path, const OpRegistry& registry);

@@ -64,7 +64,9 @@ void CheckPretrain(const std::string& where, const StageDef& stage,
     const std::string at =
         absl::StrCat(where, "layer \"", layer.node(), "\": ");
     if (layer.node().empty()) faults->Add(at, "no node is named");
-    if (!layer.has_rbm()) faults->Add(at, "no method is given; add rbm {}");
+    if (layer.method_case() == PretrainLayer::METHOD_NOT_SET) {
+      faults->Add(at, "no method is given; add rbm {}");
+    }
     if (layer.has_epochs()) CheckEpochs(at, layer.epochs(), faults);
     if (layer.has_solver()) CheckSolverOf(at, layer.solver(), faults);
     all_have_solvers = all_have_solvers && layer.has_solver();
@@ -105,6 +107,22 @@ void CheckFinetune(const std::string& where, const StageDef& stage,
   }
 }
 
+void CheckData(const std::string& where, const DataDef& data, Faults* faults) {
+  if (!data.has_train()) {
+    faults->Add(where, "data.train is missing; add ",
+                "data { train { idx { ... } } }");
+  }
+  const float share = data.validation_share();
+  if (!(share >= 0 && share < 1)) {
+    faults->Add(where, "data.validation_share is ", share,
+                "; it must be in [0, 1)");
+  }
+  if (data.has_validation() && share > 0) {
+    faults->Add(where, "data has both validation and validation_share; ",
+                "keep one");
+  }
+}
+
 void CheckStages(const RecipeDef& def, Faults* faults) {
   if (def.stage().empty()) {
     faults->Add("there is no stage; add stage { name: ... finetune { ... } }");
@@ -127,10 +145,18 @@ void CheckStages(const RecipeDef& def, Faults* faults) {
                   "; it must be 1 to ", kLargestBatch);
     }
     faults->Add(where, ParentStage(def, i).status());
+    if (stage.has_data()) CheckData(where, stage.data(), faults);
+    if (stage.has_load() && stage.load().product().empty()) {
+      faults->Add(where, "load names no product");
+    }
+    if (stage.has_load() && stage.has_from()) {
+      faults->Add(where, "it has both from and load; keep one");
+    }
+    const DataDef& data = stage.has_data() ? stage.data() : def.data();
     if (stage.has_pretrain()) {
       CheckPretrain(where, stage, faults);
     } else if (stage.has_finetune()) {
-      CheckFinetune(where, stage, def.data(), faults);
+      CheckFinetune(where, stage, data, faults);
     } else {
       faults->Add(where,
                   "it has neither pretrain { ... } nor finetune { ... }");
@@ -165,6 +191,7 @@ absl::Status CheckAlike(const Dataset& train, const Dataset& other) {
 
 absl::StatusOr<int> ParentStage(const RecipeDef& def, int index) {
   const StageDef& stage = def.stage(index);
+  if (stage.has_load()) return -1;
   if (!stage.has_from()) return index - 1;
   if (stage.from().empty()) return -1;
   std::vector<std::string> earlier;
@@ -194,19 +221,22 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
     faults.Add("batch_size is ", def.batch_size(), "; it must be 1 to ",
                kLargestBatch);
   }
-  if (!def.data().has_train()) {
-    faults.Add("data.train is missing; add data { train { idx { ... } } }");
+  bool all_have_data = !def.stage().empty();
+  for (const StageDef& stage : def.stage()) {
+    all_have_data = all_have_data && stage.has_data();
   }
-  const float share = def.data().validation_share();
-  if (!(share >= 0 && share < 1)) {
-    faults.Add("data.validation_share is ", share, "; it must be in [0, 1)");
-  }
-  if (def.data().has_validation() && share > 0) {
-    faults.Add("data has both validation and validation_share; keep one");
-  }
+  if (def.has_data() || !all_have_data) CheckData("", def.data(), &faults);
   if (!(def.checkpoint_every_seconds() > 0)) {
     faults.Add("checkpoint_every_seconds is ", def.checkpoint_every_seconds(),
                "; it must be above 0");
+  }
+  if (def.checkpoint_every_steps() < 0) {
+    faults.Add("checkpoint_every_steps is ", def.checkpoint_every_steps(),
+               "; it must be at least 0");
+  }
+  if (def.keep_checkpoints() < 1 || def.keep_checkpoints() > 1000) {
+    faults.Add("keep_checkpoints is ", def.keep_checkpoints(),
+               "; it must be 1 to 1000");
   }
   const ThreadsDef& threads = def.threads();
   if (threads.intra_op() < 0 || threads.intra_op() > 1024 ||
@@ -231,6 +261,23 @@ absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
   }
   TAMER_RETURN_IF_ERROR(CheckRecipe(recipe.def, path));
   return recipe;
+}
+
+absl::StatusOr<TrainingData> LoadStageData(const Recipe& recipe,
+                                           const StageDef& stage) {
+  if (!stage.has_data()) return LoadData(recipe);
+  Recipe own = recipe;
+  *own.def.mutable_data() = stage.data();
+  return LoadData(own);
+}
+
+std::string Fingerprint(const Dataset& data) {
+  const auto raw = [](const auto& values) {
+    return absl::string_view(reinterpret_cast<const char*>(values.data()),
+                             values.size() * sizeof(values[0]));
+  };
+  return Sha256({absl::StrCat(data.sample_shape.ToString(), " x ", data.size),
+                 raw(data.bytes), raw(data.floats), raw(data.labels)});
 }
 
 absl::StatusOr<TrainingData> LoadData(const Recipe& recipe) {

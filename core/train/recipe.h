@@ -43,6 +43,13 @@ struct TrainingData {
 };
 absl::StatusOr<TrainingData> LoadData(const Recipe& recipe);
 
+// The same of a stage, which may have data of its own.
+absl::StatusOr<TrainingData> LoadStageData(const Recipe& recipe,
+                                           const StageDef& stage);
+
+// SHA-256 of samples and labels.
+std::string Fingerprint(const Dataset& data);
+
 }  // namespace tamer
 
 #endif  // TAMER_CORE_TRAIN_RECIPE_H_

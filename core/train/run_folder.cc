@@ -4,26 +4,42 @@
 
 #include "core/base/version.h"
 #include "core/graph/text.h"
-#include "google/protobuf/util/message_differencer.h"
+#include "core/train/checkpoint.h"
 #include "proto/checkpoint.pb.h"
 
 namespace tamer {
 namespace {
 
+// What a stage that is continued or repeated may have of its own.
+RecipeDef WithoutStage(RecipeDef def, int stage) {
+  if (stage < 0 || stage >= def.stage_size()) return def;
+  def.clear_data();
+  def.clear_batch_size();
+  const std::string name = def.stage(stage).name();
+  def.mutable_stage(stage)->Clear();
+  def.mutable_stage(stage)->set_name(name);
+  return def;
+}
+
 absl::Status CheckSameRun(const std::string& path, const std::string& run_file,
-                          const Recipe& recipe, const Graph& network) {
-  using google::protobuf::util::MessageDifferencer;
+                          const Recipe& recipe, const Graph& network,
+                          int changed_stage) {
   TAMER_ASSIGN_OR_RETURN(const std::string text, ReadFile(run_file));
   RunDef before;
   TAMER_RETURN_IF_ERROR(ParseText(text, run_file, network.registry(), &before));
-  if (MessageDifferencer::Equals(WithoutMachine(before.recipe()),
-                                 WithoutMachine(recipe.def)) &&
-      MessageDifferencer::Equals(before.graph(), network.ToDef())) {
+  const auto comparable = [&](const RecipeDef& def) {
+    return WithoutStage(WithoutMachine(def), changed_stage);
+  };
+  if (SameMessage(comparable(before.recipe()), comparable(recipe.def)) &&
+      SameMessage(before.graph(), network.ToDef())) {
     return absl::OkStatus();
   }
   return absl::FailedPreconditionError(absl::StrCat(
       path, " holds a run of another recipe or network, or of this one ",
-      "before it was changed; choose another folder by --run, or --new"));
+      "before it was changed; choose another folder by --run, or --new",
+      changed_stage < 0 ? "; or go on with a stage of it on other data by "
+                          "--continue-stage"
+                        : ""));
 }
 
 }  // namespace
@@ -31,21 +47,25 @@ absl::Status CheckSameRun(const std::string& path, const std::string& run_file,
 RecipeDef WithoutMachine(RecipeDef def) {
   def.clear_threads();
   def.clear_checkpoint_every_seconds();
+  def.clear_checkpoint_every_steps();
+  def.clear_keep_checkpoints();
   return def;
-}
-
-std::string ProductPath(const std::string& run, const std::string& stage) {
-  return JoinPath(run, stage + ".product");
 }
 
 absl::StatusOr<FolderLock> OpenRunFolder(const std::string& path,
                                          const Recipe& recipe,
-                                         const Graph& network) {
+                                         const Graph& network,
+                                         int changed_stage) {
+  const std::string run_file = JoinPath(path, "run.pbtxt");
+  if (changed_stage >= 0 && !Exists(run_file)) {
+    return absl::NotFoundError(
+        absl::StrCat(path, " is no run directory: it has no run.pbtxt"));
+  }
   TAMER_RETURN_IF_ERROR(MakeFolder(path));
   TAMER_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::Take(path));
-  const std::string run_file = JoinPath(path, "run.pbtxt");
   if (Exists(run_file)) {
-    TAMER_RETURN_IF_ERROR(CheckSameRun(path, run_file, recipe, network));
+    TAMER_RETURN_IF_ERROR(
+        CheckSameRun(path, run_file, recipe, network, changed_stage));
     return lock;
   }
   RunDef run;

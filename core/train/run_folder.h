@@ -9,17 +9,17 @@
 namespace tamer {
 
 // Makes the run directory, or opens it, for this process alone. A new one gets
-// run.pbtxt (RunDef); one of another recipe or network is refused.
+// run.pbtxt (RunDef); one of another recipe or network is refused. With a
+// `changed_stage` (else -1) the run must be there, and that stage, the data and
+// the minibatch may be others than it began with.
 absl::StatusOr<FolderLock> OpenRunFolder(const std::string& path,
                                          const Recipe& recipe,
-                                         const Graph& network);
+                                         const Graph& network,
+                                         int changed_stage);
 
 // A recipe without what may differ between a run and its continuation, as on
 // another machine.
 RecipeDef WithoutMachine(RecipeDef def);
-
-// The product folder of a stage within a run.
-std::string ProductPath(const std::string& run, const std::string& stage);
 
 }  // namespace tamer
 

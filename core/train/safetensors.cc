@@ -120,7 +120,8 @@ absl::Status PlaceTensors(const Json& header, int64_t data_bytes, char* data,
   return absl::OkStatus();
 }
 
-absl::Status ReadInto(const std::string& path, TensorFile* result) {
+absl::Status ReadInto(const std::string& path, bool digest,
+                      TensorFile* result) {
   File file(path);
   struct stat info;
   if (file.fd < 0 || fstat(file.fd, &info) != 0) {
@@ -144,10 +145,13 @@ absl::Status ReadInto(const std::string& path, TensorFile* result) {
     return Invalid("cannot be read whole");
   }
   result->bytes = info.st_size;
-  uint32_t crc =
-      Crc32(0, absl::string_view(reinterpret_cast<const char*>(&length), 8));
-  crc = Crc32(crc, header_text);
-  result->crc32 = Crc32(crc, absl::string_view(data, data_bytes));
+  const std::vector<absl::string_view> pieces = {
+      absl::string_view(reinterpret_cast<const char*>(&length), kLengthBytes),
+      header_text, absl::string_view(data, data_bytes)};
+  for (absl::string_view piece : pieces) {
+    result->crc32 = Crc32(result->crc32, piece);
+  }
+  if (digest) result->sha256 = Sha256(pieces);
   const Json header = Json::parse(header_text, nullptr, false);
   if (header.is_discarded() || !header.is_object()) {
     return Invalid("its header is not JSON");
@@ -158,7 +162,8 @@ absl::Status ReadInto(const std::string& path, TensorFile* result) {
 }  // namespace
 
 absl::StatusOr<TensorFileSummary> WriteTensors(
-    const std::string& path, const std::map<std::string, Tensor>& tensors) {
+    const std::string& path, const std::map<std::string, Tensor>& tensors,
+    bool digest) {
   Json header = Json::object();
   std::vector<absl::string_view> pieces(2);
   int64_t offset = 0;
@@ -182,12 +187,13 @@ absl::StatusOr<TensorFileSummary> WriteTensors(
     summary.crc32 = Crc32(summary.crc32, piece);
     summary.bytes += static_cast<int64_t>(piece.size());
   }
+  if (digest) summary.sha256 = Sha256(pieces);
   return summary;
 }
 
-absl::StatusOr<TensorFile> ReadTensors(const std::string& path) {
+absl::StatusOr<TensorFile> ReadTensors(const std::string& path, bool digest) {
   TensorFile file;
-  TAMER_RETURN_IF_ERROR(Annotate(ReadInto(path, &file), path));
+  TAMER_RETURN_IF_ERROR(Annotate(ReadInto(path, digest, &file), path));
   return file;
 }
 

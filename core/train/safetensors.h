@@ -19,6 +19,7 @@ struct TensorFile {
   Buffer memory;
   uint32_t crc32 = 0;  // of the whole file
   int64_t bytes = 0;
+  std::string sha256;  // if asked for
 };
 
 // Writes and syncs `path`; the same tensors always give the same bytes. Returns
@@ -26,14 +27,17 @@ struct TensorFile {
 struct TensorFileSummary {
   int64_t bytes = 0;
   uint32_t crc32 = 0;
+  std::string sha256;  // if asked for by `digest`
 };
 absl::StatusOr<TensorFileSummary> WriteTensors(
-    const std::string& path, const std::map<std::string, Tensor>& tensors);
+    const std::string& path, const std::map<std::string, Tensor>& tensors,
+    bool digest = false);
 
 // Reads a file written by anybody. Lengths, types, shapes and offsets are
 // checked against the file's size before memory is taken. Types other than F32,
 // I32 and U8 are refused.
-absl::StatusOr<TensorFile> ReadTensors(const std::string& path);
+absl::StatusOr<TensorFile> ReadTensors(const std::string& path,
+                                       bool digest = false);
 
 }  // namespace tamer
 

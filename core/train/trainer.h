@@ -13,6 +13,14 @@ struct TrainOptions {
   // run of the same recipe is continued, to the very bytes that an
   // uninterrupted run gives; one that holds another recipe's is refused.
   std::string run;
+  // Instead of all stages: the one to go on with, from its newest product with
+  // its optimizer's state and fantasy particles, for as many epochs as the
+  // recipe says and then those done before; the recipe's data, minibatch and
+  // this stage may have been changed. Makes the product's next generation.
+  std::string continue_stage;
+  // Instead of all stages: the one to do once more, from what is now the newest
+  // product that it starts from.
+  std::string again_stage;
 };
 
 struct TrainResult {
@@ -24,8 +32,8 @@ struct TrainResult {
 };
 
 // Trains all stages of `recipe`. A run directory holds run.pbtxt (the resolved
-// recipe, network and versions), metrics.jsonl, STAGE.product for each finished
-// stage, and rolling-N while a stage runs.
+// recipe, network and versions), metrics.jsonl, a product (products.h) for each
+// finished stage, and rolling-N while a stage runs.
 absl::StatusOr<TrainResult> Train(const Recipe& recipe,
                                   const OpRegistry& registry,
                                   const TrainOptions& options,

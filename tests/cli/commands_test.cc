@@ -49,6 +49,13 @@ std::string ReadAll(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
+// The folder's name of a stage's product, which tells its content.
+std::string ProductName(const std::string& run, const std::string& stage) {
+  const Outcome listed =
+      Shell(absl::StrCat("cd ", run, " && ls -d ", stage, "-*.product"));
+  return listed.code == 0 ? listed.text : "";
+}
+
 class CommandsTest : public ::testing::Test {
  protected:
   CommandsTest() {
@@ -101,8 +108,7 @@ TEST_F(CommandsTest, TrainEvalPredict) {
   const Outcome train = Train();
   ASSERT_EQ(train.code, 0) << train.text;
   EXPECT_TRUE(absl::StrContains(train.text, "features/h1  epoch 2/2"));
-  EXPECT_TRUE(absl::StrContains(
-      train.text, "stage labels: from features, 4 parameters loaded"));
+  EXPECT_TRUE(absl::StrContains(train.text, "), 2 parameters loaded; missing"));
   EXPECT_FALSE(absl::StrContains(train.text, "\r"));  // no bar off a terminal
 
   const Json eval = Json::parse(Tamer("eval " + Run() + " --json").text);
@@ -172,8 +178,7 @@ TEST_F(CommandsTest, AnInterruptedRunSaysHowToGoOnAndDoes) {
     ASSERT_TRUE(part.code == 1 || part.code == 130) << part.text;
   }
   ASSERT_EQ(Tamer(absl::StrCat("train ", Recipe(), " --run ", third)).code, 0);
-  EXPECT_TRUE(ReadAll(Run() + "/labels.product/tensors.safetensors") ==
-              ReadAll(third + "/labels.product/tensors.safetensors"));
+  EXPECT_EQ(ProductName(Run(), "labels"), ProductName(third, "labels"));
 }
 
 TEST_F(CommandsTest, AKilledRunGoesOnToo) {
@@ -187,8 +192,7 @@ TEST_F(CommandsTest, AKilledRunGoesOnToo) {
   }
   const Outcome last = Shell(command);
   ASSERT_EQ(last.code, 0) << last.text;
-  EXPECT_TRUE(ReadAll(Run() + "/labels.product/tensors.safetensors") ==
-              ReadAll(other + "/labels.product/tensors.safetensors"));
+  EXPECT_EQ(ProductName(Run(), "labels"), ProductName(other, "labels"));
 }
 
 TEST_F(CommandsTest, ATerminalGetsAProgressBar) {
@@ -212,7 +216,7 @@ TEST_F(CommandsTest, TrainJsonAndNewRuns) {
   EXPECT_TRUE(absl::StrContains(refused.text, "--new")) << refused.text;
   const Outcome fresh = Train("--new --set stage.labels.finetune.epochs=1");
   EXPECT_EQ(fresh.code, 0);
-  EXPECT_EQ(access((Run() + "-2/labels.product").c_str(), F_OK), 0);
+  EXPECT_NE(ProductName(Run() + "-2", "labels"), "");
   std::ifstream metrics(Run() + "/metrics.jsonl");
   int lines = 0;
   for (std::string line; std::getline(metrics, line); ++lines) {

@@ -334,7 +334,7 @@ TEST_F(PassesTest, ContrastiveDivergenceIsTheTextbooks) {
     assign("h/bias", &rbm.b);
     assign("h/visible_bias", &rbm.c);
     const int steps = layer.rbm().cd_steps();
-    const bool linear = layer.rbm().visible() == RbmDef::GAUSSIAN;
+    const bool linear = layer.rbm().visible() == GAUSSIAN;
     std::vector<std::vector<float>> uniform(steps, std::vector<float>(50));
     for (int k = 0; k < steps; ++k) {
       FillUniform(StreamKey(5, absl::StrCat("rbm/h/sample", k + 1)), step, 50,

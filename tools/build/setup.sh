@@ -5,7 +5,7 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 cd "$ROOT"
 
 BUILD_PACKAGES=(
-  bazel-bootstrap g++ ca-certificates zlib1g-dev
+  bazel-bootstrap g++ ca-certificates zlib1g-dev libssl-dev libpng-dev
   libdnnl-dev libprotobuf-dev protobuf-compiler libabsl-dev
   libbenchmark-dev libgtest-dev libgmock-dev libcli11-dev nlohmann-json3-dev
 )

@@ -30,7 +30,8 @@ absl::StatusOr<std::shared_ptr<const Dataset>> FindData(
     return ReadDataset(source, "");
   }
   Recipe recipe{product.manifest.recipe(), product.path, product.folder};
-  TAMER_ASSIGN_OR_RETURN(const TrainingData data, LoadData(recipe));
+  TAMER_ASSIGN_OR_RETURN(const TrainingData data,
+                         LoadStageData(recipe, product.stage()));
   const auto& found = options.split == "test"         ? data.test
                       : options.split == "validation" ? data.validation
                                                       : data.train;

@@ -13,9 +13,9 @@
 namespace tamer {
 namespace {
 
-bool IsFolder(const std::string& path) {
+bool IsFile(const std::string& path) {
   struct stat info;
-  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  return stat(path.c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
 }
 
 // A recipe is the file that names its network.
@@ -32,8 +32,13 @@ const SolverDef& SolverOf(const StageDef& stage, const PretrainLayer& layer) {
 absl::StatusOr<NamedNetwork> OpenNetwork(const std::string& path,
                                          const OpRegistry& registry) {
   NamedNetwork named(&registry);
-  if (IsFolder(path)) {
-    TAMER_ASSIGN_OR_RETURN(auto product, OpenProduct(path, registry));
+  if (!IsFile(path)) {
+    auto opened = OpenProduct(path, registry);
+    // What is neither file nor product was meant as a file, by its name.
+    if (!opened.ok() && absl::EndsWith(path, ".pbtxt")) {
+      return ReadFile(path).status();
+    }
+    TAMER_ASSIGN_OR_RETURN(auto product, std::move(opened));
     named.network = product->network;
     named.recipe = Recipe{product->manifest.recipe(), path, product->folder};
     named.has_recipe = true;

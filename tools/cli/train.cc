@@ -15,6 +15,7 @@ struct Options {
   std::string recipe;
   std::string run;
   std::vector<std::string> set;
+  std::string continue_stage, again_stage;
   int threads = -1;
   bool fresh = false;
   bool json = false;
@@ -63,6 +64,8 @@ Outcome Run(const Options& options, const OpRegistry& registry) {
   }
   TrainOptions train;
   train.run = ChooseRun(options, recipe->def.name());
+  train.continue_stage = options.continue_stage;
+  train.again_stage = options.again_stage;
   ConsoleObserver observer(options.json);
   observer.Message("run directory: " + train.run);
   const auto began = std::chrono::steady_clock::now();
@@ -83,7 +86,13 @@ Outcome Run(const Options& options, const OpRegistry& registry) {
   if (!result->finished) {
     observer.Message(absl::StrCat(
         "stopped and saved; to go on: tamer train ", options.recipe, " --run ",
-        train.run, options.set.empty() ? "" : " with the same --set options"));
+        train.run,
+        options.continue_stage.empty()
+            ? ""
+            : " --continue-stage " + options.continue_stage,
+        options.again_stage.empty() ? ""
+                                    : " --again-stage " + options.again_stage,
+        options.set.empty() ? "" : " with the same --set options"));
     outcome.code = kExitFailed;
   }
   return outcome;
@@ -107,6 +116,15 @@ void AddTrain(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
                    "Change a field: batch_size=20, "
                    "stage.digits.finetune.epochs=5.")
       ->allow_extra_args(false);
+  auto* only = command->add_option(
+      "--continue-stage", options->continue_stage,
+      "Go on with one finished stage, its optimizer as it was left, on the "
+      "same or (by --set) other data; makes another product.");
+  command
+      ->add_option("--again-stage", options->again_stage,
+                   "Do one stage again, from the newest product that it "
+                   "starts from; makes another product.")
+      ->excludes(only);
   command
       ->add_option("--threads", options->threads,
                    "Threads inside each op; 0 for all cores.")
