@@ -28,6 +28,12 @@ void AddEval(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddPredict(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddGenerate(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddFeatures(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddLikelihood(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddProducts(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddDiff(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddOps(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 
 }  // namespace tamer

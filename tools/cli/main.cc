@@ -21,6 +21,12 @@ int Main(int argc, char** argv) {
   AddTrain(&app, &registry, &outcome);
   AddEval(&app, &registry, &outcome);
   AddPredict(&app, &registry, &outcome);
+  AddFeatures(&app, &registry, &outcome);
+  AddGenerate(&app, &registry, &outcome);
+  AddLikelihood(&app, &registry, &outcome);
+  AddProducts(&app, &registry, &outcome);
+  AddDiff(&app, &registry, &outcome);
+  AddExport(&app, &registry, &outcome);
   AddGraph(&app, &registry, &outcome);
   AddDescribe(&app, &registry, &outcome);
   AddOps(&app, &registry, &outcome);
