@@ -53,6 +53,17 @@ TEST_F(DataTest, IdxPlainAndGzippedAreTheSame) {
   source.set_limit(2);
   EXPECT_EQ((*ReadDataset(source, folder_))->labels,
             (std::vector<int32_t>{0, 1}));
+  source.set_skip(1);
+  source.set_limit(1);
+  const auto middle = ReadDataset(source, folder_);
+  EXPECT_EQ((*middle)->labels, std::vector<int32_t>{1});
+  EXPECT_EQ((*middle)->bytes, (std::vector<uint8_t>{1, 2}));
+  source.set_skip(3);
+  EXPECT_NE(ReadDataset(source, folder_)
+                .status()
+                .message()
+                .find("skip is 3, but there are only 3 samples"),
+            std::string::npos);
 }
 
 TEST_F(DataTest, FashionMnistWholeWhereInstalled) {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "absl/strings/match.h"
 #include "core/base/parallel.h"
@@ -47,22 +48,25 @@ float ValueAt(const Dataset& data, int64_t index) {
 
 absl::Status Read(const DataSource& source, const std::string& folder,
                   Dataset* data) {
-  if (source.limit() < 0) {
+  constexpr int64_t kMost = int64_t{1} << 40;
+  if (source.limit() < 0 || source.limit() > kMost) {
     return Invalid("data: limit is ", source.limit(),
                    "; it must be at least 0");
   }
+  if (source.skip() < 0 || source.skip() > kMost) {
+    return Invalid("data: skip is ", source.skip(), "; it must be at least 0");
+  }
+  const int64_t limit = source.limit() > 0 ? source.skip() + source.limit() : 0;
   switch (source.format_case()) {
     case DataSource::kIdx:
       return ReadIdx(InFolder(folder, source.idx().images()),
-                     InFolder(folder, source.idx().labels()), source.limit(),
-                     data);
+                     InFolder(folder, source.idx().labels()), limit, data);
     case DataSource::kCsv:
-      return ReadCsv(InFolder(folder, source.csv().file()), source.csv(),
-                     source.limit(), data);
+      return ReadCsv(InFolder(folder, source.csv().file()), source.csv(), limit,
+                     data);
     case DataSource::kNpy:
       return ReadNpy(InFolder(folder, source.npy().features()),
-                     InFolder(folder, source.npy().labels()), source.limit(),
-                     data);
+                     InFolder(folder, source.npy().labels()), limit, data);
     case DataSource::FORMAT_NOT_SET:
       break;
   }
@@ -103,6 +107,15 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ReadDataset(
     const DataSource& source, const std::string& folder) {
   auto data = std::make_shared<Dataset>();
   TAMER_RETURN_IF_ERROR(Read(source, folder, data.get()));
+  if (source.skip() > 0) {
+    if (source.skip() >= data->size) {
+      return Invalid(data->source, ": skip is ", source.skip(),
+                     ", but there are only ", data->size, " samples");
+    }
+    std::vector<int64_t> rows(data->size - source.skip());
+    std::iota(rows.begin(), rows.end(), source.skip());
+    return Select(*data, rows);
+  }
   return std::shared_ptr<const Dataset>(std::move(data));
 }
 
