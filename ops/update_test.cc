@@ -97,6 +97,36 @@ TEST(UpdateTest, RmsPropAndAdaGrad) {
             });
 }
 
+// A unit's incoming weights, a column, are no longer than max_norm afterwards;
+// shorter ones stay.
+TEST(UpdateTest, MaxNormLimitsColumns) {
+  const Value p = Random({300, 70}, 1), g = Random({300, 70}, 2);
+  const Value rate = Floats({}, {0.01f});
+  op::Sgd plain, limited;
+  limited.mutable_settings()->set_max_norm(10);
+  const auto a = RunOp(plain, {p, g, rate}), b = RunOp(limited, {p, g, rate});
+  ASSERT_TRUE(b.ok()) << b.status();
+  int cut = 0;
+  for (int c = 0; c < 70; ++c) {
+    double square = 0;
+    for (int r = 0; r < 300; ++r) {
+      square += std::pow(a->inputs[0].floats[r * 70 + c], 2);
+    }
+    const double factor = std::min(1.0, 10 / std::sqrt(square));
+    cut += factor < 1;
+    for (int r = 0; r < 300; ++r) {
+      EXPECT_NEAR(b->inputs[0].floats[r * 70 + c],
+                  a->inputs[0].floats[r * 70 + c] * factor, 1e-5);
+    }
+  }
+  EXPECT_GT(cut, 5);
+  EXPECT_LT(cut, 65);
+  EXPECT_EQ(InferError(limited, {{DType::kFloat, Shape({3})},
+                                 {DType::kFloat, Shape({3})},
+                                 TensorType()}),
+            "max_norm needs a matrix [in, units], not [3]");
+}
+
 TEST(UpdateTest, SenselessSettingsAreNamed) {
   const TensorType p{DType::kFloat, Shape({3})}, scalar;
   op::Sgd sgd;

@@ -170,6 +170,15 @@ absl::Status Run::CheckStage(int index) {
                        "--again-stage, or add another stage after it");
       }
     }
+    if (stage.has_load() && only_mode_ != Mode::kContinue) {
+      TAMER_ASSIGN_OR_RETURN(const ProductInfo parent,
+                             FindParent(index, Mode::kFirst));
+      TAMER_ASSIGN_OR_RETURN(const LoadedProduct product, LoadProduct(parent));
+      Variables scratch;
+      TAMER_RETURN_IF_ERROR(
+          LoadParameters(network_, product.tensors, stage.load(), &scratch)
+              .status());
+    }
     if (stage.has_finetune()) {
       TAMER_ASSIGN_OR_RETURN(const FinetuneSetup setup,
                              SetUpFinetuning(network_, stage, {}));

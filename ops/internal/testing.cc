@@ -230,8 +230,12 @@ absl::StatusOr<RunResult> RunOp(const OpParams& params,
   for (const TensorType& type : inferred->outputs) {
     Value value;
     value.type = type;
-    value.floats.assign(type.shape.elements(),
-                        std::numeric_limits<float>::quiet_NaN());
+    if (type.dtype == DType::kInt32) {
+      value.ints.assign(type.shape.elements(), -1);
+    } else {
+      value.floats.assign(type.shape.elements(),
+                          std::numeric_limits<float>::quiet_NaN());
+    }
     result.outputs.push_back(std::move(value));
   }
   for (Value& value : result.outputs) out.push_back(value.view());
