@@ -18,6 +18,7 @@ namespace tamer {
 namespace {
 
 constexpr char kRolling[] = "rolling-";
+constexpr char kTemporary[] = ".tmp";
 
 absl::Status DecodeManifest(const std::string& bytes, ManifestDef* manifest) {
   uint32_t crc = 0;
@@ -48,6 +49,15 @@ std::string Serialized(const google::protobuf::Message& message) {
   message.SerializeToCodedStream(&coded);
   coded.Trim();
   return bytes;
+}
+
+// Under another name first, so that a kill leaves no half of a checkpoint.
+void RemoveCheckpoint(const std::string& path) {
+  if (absl::EndsWith(path, kTemporary)) {
+    RemoveFolder(path);
+  } else if (std::rename(path.c_str(), (path + kTemporary).c_str()) == 0) {
+    RemoveFolder(path + kTemporary);
+  }
 }
 
 struct Rolling {
@@ -105,7 +115,7 @@ absl::Status SaveCheckpoint(const std::string& path, ManifestDef manifest,
     return absl::AlreadyExistsError(
         absl::StrCat(path, " exists; a checkpoint is never overwritten"));
   }
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = path + kTemporary;
   RemoveFolder(temporary);
   TAMER_RETURN_IF_ERROR(MakeFolder(temporary));
   auto write = [&]() -> absl::Status {
@@ -146,7 +156,7 @@ absl::Status SaveRolling(const std::string& run, const ManifestDef& manifest,
       SaveCheckpoint(JoinPath(run, absl::StrFormat("%s%09d", kRolling, number)),
                      manifest, tensors));
   for (size_t i = keep - 1; i < before.size(); ++i) {
-    RemoveFolder(before[i].path);
+    RemoveCheckpoint(before[i].path);
   }
   return absl::OkStatus();
 }
@@ -163,7 +173,9 @@ absl::StatusOr<Checkpoint> LoadRolling(const std::string& run,
 }
 
 void RemoveRolling(const std::string& run) {
-  for (const Rolling& rolling : ListRolling(run)) RemoveFolder(rolling.path);
+  for (const std::string& name : ListFolder(run)) {
+    if (absl::StartsWith(name, kRolling)) RemoveCheckpoint(JoinPath(run, name));
+  }
 }
 
 }  // namespace tamer

@@ -643,6 +643,8 @@ absl::StatusOr<TrainResult> Run::Execute() {
                            NewestProduct(path_, stage(i).name()));
     result.product = product.path;
   }
+  // What a kill while a stage ended may have left.
+  RemoveRolling(path_);
   result.finished = true;
   return result;
 }
