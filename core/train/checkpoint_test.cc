@@ -126,6 +126,28 @@ TEST_F(CheckpointTest, HostileHeadersAreRefused) {
   unlink(Path("t").c_str());
 }
 
+// Sizes and offsets are 64 bits wide all the way.
+TEST_F(CheckpointTest, MoreThanTwoGigabytes) {
+  const int64_t count = (int64_t{1} << 29) + 1000;  // 2 GiB and 4,000 bytes
+  Buffer memory(count * 4 + 64);
+  std::map<std::string, Tensor> tensors = {
+      {"a", {DType::kFloat, Shape({count}), memory.data()}},
+      {"z", {DType::kFloat, Shape({4}), weights_.data()}}};
+  float* values = static_cast<float*>(memory.data());
+  values[0] = 1;
+  values[count - 1] = 2;
+  const auto written = WriteTensors(Path("large"), tensors);
+  ASSERT_TRUE(written.ok()) << written.status();
+  EXPECT_GT(written->bytes, int64_t{1} << 31);
+  memory = Buffer();
+  const auto read = ReadTensors(Path("large"));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->crc32, written->crc32);
+  EXPECT_EQ(read->tensors.at("a").shape, Shape({count}));
+  EXPECT_EQ(read->tensors.at("a").floats()[count - 1], 2);
+  EXPECT_EQ(read->tensors.at("z").floats()[1], -2);
+}
+
 TEST_F(CheckpointTest, TheNewestSoundRollingOneIsTaken) {
   std::string complaint;
   EXPECT_FALSE(LoadRolling(folder_, &complaint).ok());

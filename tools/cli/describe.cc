@@ -7,6 +7,7 @@
 #include "core/plan/plan.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
+#include "tools/cli/products.h"
 #include "tools/cli/source.h"
 
 namespace tamer {
@@ -89,6 +90,23 @@ void Print(const nlohmann::ordered_json& json) {
       BytesText(json["unplanned_bytes"].get<int64_t>()).c_str());
 }
 
+void PrintProduct(const nlohmann::ordered_json& json) {
+  for (const char* key : {"path", "id", "stage", "parent", "data_sha256"}) {
+    const std::string value = json[key].get<std::string>();
+    std::printf("%-12s %s\n", key, value.empty() ? "-" : value.c_str());
+  }
+  std::printf("%-12s %d\n%-12s %d\n", "generation",
+              json["generation"].get<int>(), "epochs",
+              json["epochs"].get<int>());
+  if (json.contains("metrics")) {
+    for (const auto& metric : json["metrics"].items()) {
+      std::printf("%-12s %s\n", metric.key().c_str(),
+                  NumberText(metric.value().get<double>()).c_str());
+    }
+  }
+  std::printf("\n");
+}
+
 absl::Status Run(const Options& options, const OpRegistry& registry) {
   TAMER_ASSIGN_OR_RETURN(const NamedNetwork named,
                          OpenNetwork(options.file, registry));
@@ -98,7 +116,11 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   }
   const int64_t batch =
       options.batch > 0 ? options.batch : named.recipe.def.batch_size();
-  TAMER_ASSIGN_OR_RETURN(const auto json, Describe(graph, batch));
+  TAMER_ASSIGN_OR_RETURN(auto json, Describe(graph, batch));
+  if (!named.product.id.empty()) {
+    json["product"] = ProductJson(named.product);
+    if (!options.json) PrintProduct(json["product"]);
+  }
   if (options.json) {
     std::printf("%s\n", json.dump(2).c_str());
   } else {

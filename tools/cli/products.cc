@@ -1,3 +1,5 @@
+#include "tools/cli/products.h"
+
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -81,19 +83,22 @@ std::string ShortMetrics(const ManifestDef& manifest) {
   return MetricsText(shown);
 }
 
-Json ToJson(const ProductInfo& info) {
-  Json json;
-  json["id"] = info.id;
-  json["stage"] = info.manifest.stage();
-  json["generation"] = info.manifest.generation();
-  json["parent"] = info.manifest.parent_id();
-  json["epochs"] = EpochsOf(info.manifest);
-  json["data_sha256"] = info.manifest.data_sha256();
-  for (const auto& metric : MetricsOf(info.manifest)) {
-    json["metrics"][metric.first] = metric.second;
+std::string FolderOf(const ProductInfo& info) {
+  return info.path.substr(0, info.path.rfind('/'));
+}
+
+// Whether `child` was made from `parent`, and not from its like in a folder of
+// its own: the same run done twice gives the same products.
+bool IsChild(const std::vector<ProductInfo>& products, const ProductInfo& child,
+             const ProductInfo& parent) {
+  if (child.manifest.parent_id() != parent.id) return false;
+  if (FolderOf(child) == FolderOf(parent)) return true;
+  for (const ProductInfo& other : products) {
+    if (other.id == parent.id && FolderOf(other) == FolderOf(child)) {
+      return false;
+    }
   }
-  json["path"] = info.path;
-  return json;
+  return true;
 }
 
 // A product and, below it and further right, what was made from it.
@@ -108,7 +113,7 @@ void AddTree(const std::vector<ProductInfo>& products, size_t at, int depth,
               info.manifest.data_sha256().substr(0, 8),
               ShortMetrics(info.manifest), info.path});
   for (size_t i = 0; i < products.size(); ++i) {
-    if (products[i].manifest.parent_id() == info.id) {
+    if (IsChild(products, products[i], info)) {
       AddTree(products, i, depth + 1, shown, table);
     }
   }
@@ -120,7 +125,7 @@ absl::Status List(const ListOptions& options) {
   if (!complaint.empty()) std::fprintf(stderr, "%s", complaint.c_str());
   if (options.json) {
     Json json = Json::array();
-    for (const ProductInfo& info : products) json.push_back(ToJson(info));
+    for (const ProductInfo& info : products) json.push_back(ProductJson(info));
     std::printf("%s\n", json.dump(2).c_str());
     return absl::OkStatus();
   }
@@ -190,8 +195,8 @@ absl::Status Diff(const DiffOptions& options, const OpRegistry& registry) {
   TAMER_ASSIGN_OR_RETURN(const LoadedProduct a, LoadProduct(a_info));
   TAMER_ASSIGN_OR_RETURN(const LoadedProduct b, LoadProduct(b_info));
   Json json;
-  json["a"] = ToJson(a_info);
-  json["b"] = ToJson(b_info);
+  json["a"] = ProductJson(a_info);
+  json["b"] = ProductJson(b_info);
   std::map<std::string, std::array<std::string, 2>> metrics;
   for (const auto& metric : MetricsOf(a.info.manifest)) {
     metrics[metric.first][0] = Show(metric.second);
@@ -286,6 +291,21 @@ absl::Status Export(const ExportOptions& options, const OpRegistry& registry) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json ProductJson(const ProductInfo& info) {
+  Json json;
+  json["id"] = info.id;
+  json["stage"] = info.manifest.stage();
+  json["generation"] = info.manifest.generation();
+  json["parent"] = info.manifest.parent_id();
+  json["epochs"] = EpochsOf(info.manifest);
+  json["data_sha256"] = info.manifest.data_sha256();
+  for (const auto& metric : MetricsOf(info.manifest)) {
+    json["metrics"][metric.first] = metric.second;
+  }
+  json["path"] = info.path;
+  return json;
+}
 
 void AddProducts(CLI::App* app, const OpRegistry*, Outcome* outcome) {
   auto options = std::make_shared<ListOptions>();

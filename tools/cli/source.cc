@@ -42,6 +42,7 @@ absl::StatusOr<NamedNetwork> OpenNetwork(const std::string& path,
     named.network = product->network;
     named.recipe = Recipe{product->manifest.recipe(), path, product->folder};
     named.has_recipe = true;
+    named.product = {product->path, product->id, product->manifest};
     return named;
   }
   TAMER_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));

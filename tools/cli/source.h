@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/graph/graph.h"
+#include "core/train/products.h"
 #include "core/train/recipe.h"
 
 namespace tamer {
@@ -15,6 +16,8 @@ struct NamedNetwork {
   Graph network;
   bool has_recipe = false;
   Recipe recipe;
+  // Without an identifier if no product was named.
+  ProductInfo product;
 
   explicit NamedNetwork(const OpRegistry* registry) : network(registry) {}
 };
