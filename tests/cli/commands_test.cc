@@ -225,6 +225,68 @@ TEST_F(CommandsTest, TrainJsonAndNewRuns) {
   EXPECT_EQ(lines, 2 + 1 + 1 + 1);
 }
 
+// A pretrained product, shown in all the ways there are.
+TEST_F(CommandsTest, ProductsAreListedComparedShownAndExported) {
+  ASSERT_EQ(Train().code, 0);
+  const Outcome more =
+      Train("--continue-stage features --set data.train.skip=1000 --json");
+  ASSERT_EQ(more.code, 0) << more.text;
+  const Json products = Json::parse(Tamer("products --json " + Run()).text);
+  ASSERT_EQ(products.size(), 3u);
+  EXPECT_EQ(products[1]["generation"], 2);
+  EXPECT_EQ(products[1]["parent"], products[0]["id"]);
+  EXPECT_GT(products[2]["metrics"]["test_accuracy"], 0.5);
+  const std::string first = products[0]["path"];
+  const Outcome tree = Tamer("products " + Run());
+  EXPECT_TRUE(absl::StrContains(tree.text, "`- features")) << tree.text;
+  EXPECT_TRUE(absl::StrContains(tree.text, "`- labels"));
+
+  const Json diff = Json::parse(
+      Tamer("diff --json " + first + " " + Run() + "/features").text);
+  EXPECT_GT(diff["parameters"]["h1/weight"]["difference"], 0.0);
+  EXPECT_EQ(diff["recipe"]["b"].size(), 1u) << diff["recipe"];
+  EXPECT_TRUE(
+      absl::StrContains(Tamer("diff " + first + " " + first).text, "same"));
+  const Json described =
+      Json::parse(Tamer("describe --json " + Run() + "/features").text);
+  EXPECT_EQ(described["product"]["generation"], 2);
+
+  const std::string h1 = folder_ + "/h1";
+  const Outcome features = Tamer("features " + Run() +
+                                 "/features --layer h1 --split test --output " +
+                                 h1 + ".npy --filters " + h1 + ".png");
+  EXPECT_EQ(features.code, 0) << features.text;
+  EXPECT_EQ(ReadAll(h1 + ".png").substr(1, 3), "PNG");
+  EXPECT_TRUE(absl::StrContains(ReadAll(h1 + ".npy"), "(1000, 100)"));
+  const Outcome dreams = Tamer("generate " + Run() +
+                               "/features --samples 7 --steps 5 --start data "
+                               "--output " +
+                               h1 + "dreams.npy");
+  EXPECT_EQ(dreams.code, 0) << dreams.text;
+  EXPECT_TRUE(absl::StrContains(ReadAll(h1 + "dreams.npy"), "(7, 784)"));
+  const Outcome sheet = Tamer("generate " + Run() +
+                              "/features --samples 7 "
+                              "--steps 5 --output " +
+                              h1 + "dreams.png");
+  EXPECT_EQ(ReadAll(h1 + "dreams.png").substr(1, 3), "PNG") << sheet.text;
+  const Json likelihood =
+      Json::parse(Tamer("likelihood --json --chains 20 --temperatures 50 " +
+                        Run() + "/features")
+                      .text);
+  EXPECT_LT(likelihood["train_log_probability"], 0.0);
+  EXPECT_LE(likelihood["log_partition_low"], likelihood["log_partition"]);
+
+  const Outcome exported =
+      Tamer("export " + Run() + " " + folder_ + "/alone --json");
+  ASSERT_EQ(exported.code, 0) << exported.text;
+  const std::string alone = Json::parse(exported.text)["output"];
+  EXPECT_EQ(
+      ReadAll(alone + "/tensors.safetensors"),
+      ReadAll(products[2]["path"].get<std::string>() + "/tensors.safetensors"));
+  EXPECT_EQ(Tamer("export " + Run() + " " + folder_ + "/x.safetensors").code,
+            0);
+}
+
 TEST_F(CommandsTest, GraphDescribeOps) {
   const Outcome graph = Tamer("graph " + Recipe() + " --after features/h1");
   EXPECT_TRUE(absl::StrContains(graph.text, "rbm/h1/visible1")) << graph.text;

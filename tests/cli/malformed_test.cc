@@ -428,6 +428,23 @@ TEST_F(MalformedTest, CommandLines) {
          "neither a product");
   expect("predict " + folder_ + " x.csv --output y.gif", 1,
          "must end in .csv or .npy");
+  expect("features " + folder_ + " --layer h1", 1, "say what to write");
+  expect("features " + folder_ + " --layer h1 --output x.npy", 1,
+         "neither a product");
+  expect("generate " + folder_ + " --output x.gif", 1,
+         "must end in .png or .npy");
+  expect("generate " + folder_ + " --output x.png --steps 0", 2, "steps");
+  expect("likelihood /nowhere", 1, "neither a product");
+  expect("products " + folder_, 1, "there are no products here");
+  expect("diff /nowhere /nowhere", 1, "neither a product");
+  expect("export /nowhere x", 1, "neither a product");
+  expect(
+      "train " + Path("recipe.pbtxt") + " --continue-stage a --again-stage b",
+      2, "excludes");
+  expect("train " + Path("recipe.pbtxt") + " --continue-stage nothing", 1,
+         "there is no stage \"nothing\"");
+  ExpectTrainError("keep_checkpoints is 0", "--set keep_checkpoints=0");
+  ExpectTrainError("skip is -1", "--set data.train.skip=-1");
   ExpectTrainError("expected PATH=VALUE", "--set batch_size");
   ExpectTrainError("did you mean \"batch_size\"?", "--set batch_siz=3");
   expect("--version", 0, "tamer 0.1.0");

@@ -9,6 +9,7 @@
 #include "core/train/recipe.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
+#include "tools/cli/source.h"
 
 namespace tamer {
 namespace {
@@ -20,27 +21,6 @@ struct Options {
   int threads = 0;
   bool json = false;
 };
-
-absl::StatusOr<std::shared_ptr<const Dataset>> FindData(
-    const Options& options, const Product& product,
-    const OpRegistry& registry) {
-  if (!options.data.empty()) {
-    DataSource source;
-    TAMER_RETURN_IF_ERROR(ParseText(options.data, "--data", registry, &source));
-    return ReadDataset(source, "");
-  }
-  Recipe recipe{product.manifest.recipe(), product.path, product.folder};
-  TAMER_ASSIGN_OR_RETURN(const TrainingData data,
-                         LoadStageData(recipe, product.stage()));
-  const auto& found = options.split == "test"         ? data.test
-                      : options.split == "validation" ? data.validation
-                                                      : data.train;
-  if (found == nullptr) {
-    return Invalid("the recipe of ", product.path, " names no ", options.split,
-                   " data; give some by --data, or another --split");
-  }
-  return found;
-}
 
 std::string ConfusionText(const Evaluation& evaluation) {
   std::vector<std::string> headings = {"label"};
@@ -96,8 +76,8 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
                      " was pretrained and not yet fine-tuned: it has no loss ",
                      "to evaluate by"));
   }
-  TAMER_ASSIGN_OR_RETURN(const auto data,
-                         FindData(options, *product, registry));
+  TAMER_ASSIGN_OR_RETURN(const auto data, ProductData(*product, options.split,
+                                                      options.data, registry));
   ThreadOptions threads;
   threads.intra_op = options.threads;
   Scheduler scheduler(threads);

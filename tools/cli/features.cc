@@ -5,13 +5,13 @@
 
 #include "absl/strings/match.h"
 #include "core/data/write.h"
-#include "core/graph/text.h"
 #include "core/sampling/stack.h"
 #include "core/train/evaluate.h"
 #include "core/train/recipe.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
 #include "tools/cli/sheet.h"
+#include "tools/cli/source.h"
 
 namespace tamer {
 namespace {
@@ -27,24 +27,6 @@ struct Options {
   int threads = 0;
   bool json = false;
 };
-
-absl::StatusOr<std::shared_ptr<const Dataset>> FindData(
-    const Options& options, const Product& product,
-    const OpRegistry& registry) {
-  if (!options.data.empty()) {
-    DataSource source;
-    TAMER_RETURN_IF_ERROR(ParseText(options.data, "--data", registry, &source));
-    return ReadDataset(source, "");
-  }
-  Recipe recipe{product.manifest.recipe(), product.path, product.folder};
-  TAMER_ASSIGN_OR_RETURN(const TrainingData data,
-                         LoadStageData(recipe, product.stage()));
-  const auto& found = options.split == "test"         ? data.test
-                      : options.split == "validation" ? data.validation
-                                                      : data.train;
-  if (found != nullptr) return found;
-  return Invalid("the recipe names no ", options.split, " data; use --data");
-}
 
 // What each unit of `top` looks for in the input: its weights, multiplied down
 // through the layers below (exact for the first layer, linear above it).
@@ -93,8 +75,8 @@ absl::Status WriteFeatures(const Options& options, const OpRegistry& registry,
   if (!absl::EndsWith(options.output, ".npy")) {
     return Invalid("--output ", options.output, ": must end in .npy");
   }
-  TAMER_ASSIGN_OR_RETURN(const auto data,
-                         FindData(options, *product, registry));
+  TAMER_ASSIGN_OR_RETURN(const auto data, ProductData(*product, options.split,
+                                                      options.data, registry));
   ThreadOptions threads;
   threads.intra_op = options.threads;
   Scheduler scheduler(threads);

@@ -5,10 +5,10 @@
 #include "absl/strings/match.h"
 #include "core/data/write.h"
 #include "core/sampling/chain.h"
-#include "core/train/recipe.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
 #include "tools/cli/sheet.h"
+#include "tools/cli/source.h"
 
 namespace tamer {
 namespace {
@@ -25,17 +25,18 @@ struct Options {
 
 // The first training samples, scaled; an error if they are fewer.
 absl::StatusOr<std::vector<float>> StartSamples(const Product& product,
-                                                int64_t count) {
-  Recipe recipe{product.manifest.recipe(), product.path, product.folder};
-  TAMER_ASSIGN_OR_RETURN(const TrainingData data,
-                         LoadStageData(recipe, product.stage()));
-  if (data.train->size < count) {
-    return Invalid("there are only ", data.train->size, " training samples");
+                                                int64_t count,
+                                                const OpRegistry& registry) {
+  TAMER_ASSIGN_OR_RETURN(const auto data,
+                         ProductData(product, "train", "", registry));
+  if (data->size < count) {
+    return Invalid("there are only ", data->size, " training samples");
   }
-  const int64_t width = data.train->sample_elements();
+  const FeatureScaling scaling = product.ScalingFor(*data);
+  const int64_t width = data->sample_elements();
   std::vector<float> samples(count * width);
   for (int64_t i = 0; i < count; ++i) {
-    data.scaling.Apply(*data.train, i, &samples[i * width]);
+    scaling.Apply(*data, i, &samples[i * width]);
   }
   return samples;
 }
@@ -49,7 +50,8 @@ absl::Status Generate(const Options& options, const OpRegistry& registry) {
   ChainOptions chain = options.chain;
   std::vector<float> start;
   if (options.start == "data") {
-    TAMER_ASSIGN_OR_RETURN(start, StartSamples(*product, chain.samples));
+    TAMER_ASSIGN_OR_RETURN(start,
+                           StartSamples(*product, chain.samples, registry));
     chain.start = start.data();
   }
   ThreadOptions threads;

@@ -59,6 +59,25 @@ absl::StatusOr<NamedNetwork> OpenNetwork(const std::string& path,
   return named;
 }
 
+absl::StatusOr<std::shared_ptr<const Dataset>> ProductData(
+    const Product& product, const std::string& split, const std::string& text,
+    const OpRegistry& registry) {
+  if (!text.empty()) {
+    DataSource source;
+    TAMER_RETURN_IF_ERROR(ParseText(text, "--data", registry, &source));
+    return ReadDataset(source, "");
+  }
+  Recipe recipe{product.manifest.recipe(), product.path, product.folder};
+  TAMER_ASSIGN_OR_RETURN(const TrainingData data,
+                         LoadStageData(recipe, product.stage()));
+  const auto& found = split == "test"         ? data.test
+                      : split == "validation" ? data.validation
+                                              : data.train;
+  if (found != nullptr) return found;
+  return Invalid("the recipe of ", product.path, " names no ", split,
+                 " data; give some by --data, or another --split");
+}
+
 std::vector<std::string> PassNames(const NamedNetwork& named) {
   std::vector<std::string> names = {"infer"};
   for (const StageDef& stage : named.recipe.def.stage()) {

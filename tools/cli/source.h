@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/graph/graph.h"
-#include "core/train/products.h"
+#include "core/train/product.h"
 #include "core/train/recipe.h"
 
 namespace tamer {
@@ -23,6 +23,13 @@ struct NamedNetwork {
 };
 absl::StatusOr<NamedNetwork> OpenNetwork(const std::string& path,
                                          const OpRegistry& registry);
+
+// The data of a product's stage, split being train, validation or test; or if
+// `text` is not "", those that it names as a recipe would, from the current
+// folder.
+absl::StatusOr<std::shared_ptr<const Dataset>> ProductData(
+    const Product& product, const std::string& split, const std::string& text,
+    const OpRegistry& registry);
 
 // The network after a pass: "infer"; or of the recipe, "STAGE" for the graph
 // that fine-tuning trains, "STAGE/LAYER" for a pretraining layer's.
