@@ -98,6 +98,8 @@ class SoftmaxCrossEntropyOp : public TypedOp<op::SoftmaxCrossEntropy> {
     return Outputs({TensorType(), inputs[0]});
   }
 
+  bool TakesLabels() const override { return true; }
+
   absl::Status Gradient(GradientBuilder& g) const override {
     return EmitLossGradient(g, 0, false);
   }
@@ -230,6 +232,8 @@ using L1Op = ElementwiseLoss<op::L1, AbsoluteRule, false, true>;
 
 class AccuracyOp : public TypedOp<op::Accuracy> {
  public:
+  bool TakesLabels() const override { return true; }
+
   absl::StatusOr<Inference> Infer(const OpParams& params,
                                   Types inputs) const override {
     TAMER_RETURN_IF_ERROR(CheckLabels(inputs));

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/base/parallel.h"
+#include "core/op/max_norm.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
 #include "proto/ops/update.pb.h"
@@ -66,7 +67,7 @@ struct Common {
   float max_norm;
   int64_t columns;
 
-  // What LimitColumns needs.
+  // What LimitNorms needs.
   int64_t scratch_bytes() const {
     return max_norm > 0 ? columns * static_cast<int64_t>(sizeof(float)) : 0;
   }
@@ -79,34 +80,10 @@ Common CommonOf(const KernelSpec& spec, const op::UpdateSettings& settings) {
           shape.rank() == 2 ? shape.dim(1) : 1};
 }
 
-TAMER_VECTORIZED void AddSquares(const float* row, int64_t n, float* sums) {
-  for (int64_t i = 0; i < n; ++i) sums[i] += row[i] * row[i];
-}
-TAMER_VECTORIZED void MultiplyRow(float* row, int64_t n, const float* factors) {
-  for (int64_t i = 0; i < n; ++i) row[i] *= factors[i];
-}
-
-// Scales columns of the parameter that are longer than max_norm down to it.
-void LimitColumns(const Common& common, const KernelArgs& args) {
-  if (common.max_norm <= 0) return;
-  float* sums = static_cast<float*>(args.scratch);
-  float* p = args.inputs[0].floats();
-  const int64_t rows = common.n / common.columns;
-  ParallelFor(common.columns, 16, [&](int64_t begin, int64_t end) {
-    std::memset(sums + begin, 0, (end - begin) * sizeof(float));
-    for (int64_t r = 0; r < rows; ++r) {
-      AddSquares(p + r * common.columns + begin, end - begin, sums + begin);
-    }
-    bool any = false;
-    for (int64_t c = begin; c < end; ++c) {
-      const float norm = std::sqrt(sums[c]);
-      any = any || norm > common.max_norm;
-      sums[c] = norm > common.max_norm ? common.max_norm / norm : 1.0f;
-    }
-    for (int64_t r = 0; any && r < rows; ++r) {
-      MultiplyRow(p + r * common.columns + begin, end - begin, sums + begin);
-    }
-  });
+void LimitNorms(const Common& common, const KernelArgs& args) {
+  LimitColumns(args.inputs[0].floats(), common.n / common.columns,
+               common.columns, common.max_norm,
+               static_cast<float*>(args.scratch));
 }
 
 TAMER_VECTORIZED void SgdSweep(float* p, const float* g, float rate,
@@ -132,7 +109,7 @@ class SgdOp : public TypedOp<op::Sgd> {
                      args.inputs[1].floats() + begin, rate, common.decay,
                      end - begin);
           });
-          LimitColumns(common, args);
+          LimitNorms(common, args);
           return absl::OkStatus();
         },
         common.scratch_bytes());
@@ -187,7 +164,7 @@ class MomentumOp : public TypedOp<op::Momentum> {
                   args.inputs[4].floats() + begin, rate, momentum, common.decay,
                   end - begin);
           });
-          LimitColumns(common, args);
+          LimitNorms(common, args);
           return absl::OkStatus();
         },
         common.scratch_bytes());
@@ -258,7 +235,7 @@ class AdamOp : public TypedOp<op::Adam> {
                       args.inputs[3].floats() + begin,
                       args.inputs[4].floats() + begin, step, end - begin);
           });
-          LimitColumns(common, args);
+          LimitNorms(common, args);
           return absl::OkStatus();
         },
         common.scratch_bytes());
@@ -293,7 +270,7 @@ std::unique_ptr<Kernel> MakeSquareUpdate(const Common& common, float keep,
                       args.inputs[3].floats() + begin, rate, common.decay, keep,
                       add, epsilon, end - begin);
         });
-        LimitColumns(common, args);
+        LimitNorms(common, args);
         return absl::OkStatus();
       },
       common.scratch_bytes());

@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "core/base/parallel.h"
 #include "core/data/loader.h"
+#include "core/data/reader.h"
 #include "core/data/readers.h"
 
 namespace tamer {
@@ -46,8 +47,29 @@ float ValueAt(const Dataset& data, int64_t index) {
                                      : data.floats[index];
 }
 
+absl::Status ReadByPlugin(const DataSource& source, const std::string& folder,
+                          const OpRegistry* registry, Dataset* data) {
+  if (registry == nullptr) {
+    return Invalid("data: this program reads no plugins' formats");
+  }
+  auto found = registry->UnpackExtension(source.reader(), DataReader::Kind());
+  if (!found.ok()) return Annotate(found.status(), "data");
+  const auto& reader = static_cast<const DataReader&>(*found->extension);
+  return reader.Read(*found->params, folder, data);
+}
+
+// The first `most` samples alone; 0: all.
+void KeepFirst(int64_t most, Dataset* data) {
+  if (most <= 0 || most >= data->size) return;
+  data->size = most;
+  const int64_t elements = most * data->sample_elements();
+  if (!data->bytes.empty()) data->bytes.resize(elements);
+  if (!data->floats.empty()) data->floats.resize(elements);
+  if (!data->labels.empty()) data->labels.resize(most);
+}
+
 absl::Status Read(const DataSource& source, const std::string& folder,
-                  Dataset* data) {
+                  const OpRegistry* registry, Dataset* data) {
   constexpr int64_t kMost = int64_t{1} << 40;
   if (source.limit() < 0 || source.limit() > kMost) {
     return Invalid("data: limit is ", source.limit(),
@@ -67,6 +89,10 @@ absl::Status Read(const DataSource& source, const std::string& folder,
     case DataSource::kNpy:
       return ReadNpy(InFolder(folder, source.npy().features()),
                      InFolder(folder, source.npy().labels()), limit, data);
+    case DataSource::kReader:
+      TAMER_RETURN_IF_ERROR(ReadByPlugin(source, folder, registry, data));
+      KeepFirst(limit, data);
+      return absl::OkStatus();
     case DataSource::FORMAT_NOT_SET:
       break;
   }
@@ -75,6 +101,11 @@ absl::Status Read(const DataSource& source, const std::string& folder,
 }
 
 }  // namespace
+
+const std::string& DataReader::Kind() {
+  static const auto* kind = new std::string("reader");
+  return *kind;
+}
 
 absl::Status CannotOpen(const std::string& path) {
   std::string mend;
@@ -104,9 +135,10 @@ int32_t Dataset::classes() const {
 }
 
 absl::StatusOr<std::shared_ptr<const Dataset>> ReadDataset(
-    const DataSource& source, const std::string& folder) {
+    const DataSource& source, const std::string& folder,
+    const OpRegistry* registry) {
   auto data = std::make_shared<Dataset>();
-  TAMER_RETURN_IF_ERROR(Read(source, folder, data.get()));
+  TAMER_RETURN_IF_ERROR(Read(source, folder, registry, data.get()));
   if (source.skip() > 0) {
     if (source.skip() >= data->size) {
       return Invalid(data->source, ": skip is ", source.skip(),

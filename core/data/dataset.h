@@ -7,6 +7,7 @@
 
 #include "core/base/shape.h"
 #include "core/base/status.h"
+#include "core/op/registry.h"
 #include "proto/recipe.pb.h"
 
 namespace tamer {
@@ -33,9 +34,11 @@ struct Dataset {
 
 // Reads `source`; relative file names start from `folder`. Sizes are checked
 // before memory is taken. A missing file of a known data set gives the command
-// that brings it. Errors name file and, where there is one, line.
+// that brings it. Errors name file and, where there is one, line. `registry`
+// holds the readers of plugins.
 absl::StatusOr<std::shared_ptr<const Dataset>> ReadDataset(
-    const DataSource& source, const std::string& folder);
+    const DataSource& source, const std::string& folder,
+    const OpRegistry* registry = nullptr);
 
 // The rows `rows` of `data`, in that order.
 std::shared_ptr<const Dataset> Select(const Dataset& data,

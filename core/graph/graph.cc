@@ -58,6 +58,16 @@ std::vector<ValueId> Node::AllInputs() const {
   return all;
 }
 
+std::vector<int> Node::Mutates() const {
+  std::vector<int> mutated = op->Mutates(*params);
+  for (size_t i = 0; i < variable_specs.size(); ++i) {
+    if (variable_specs[i].mutated) {
+      mutated.push_back(static_cast<int>(inputs.size() + i));
+    }
+  }
+  return mutated;
+}
+
 absl::StatusOr<ValueId> Graph::AddValue(Value value) {
   const ValueId id = static_cast<ValueId>(values_.size());
   if (!value_ids_.emplace(value.name, id).second) {
@@ -155,7 +165,7 @@ absl::Status Graph::AddOwnValues(NodeId id, const Inference& inferred,
 
 absl::Status Graph::CheckMutations(const Node& node) const {
   const std::vector<ValueId> all = node.AllInputs();
-  for (int mutated : node.op->Mutates(*node.params)) {
+  for (int mutated : node.Mutates()) {
     if (mutated >= static_cast<int>(all.size()) ||
         values_[all[mutated]].kind != Value::kVariable) {
       return Invalid("it changes its input ", mutated,
@@ -256,6 +266,7 @@ KernelSpec BoundSpec(const Graph& graph, const Node& node, int64_t batch) {
   KernelSpec spec;
   spec.params = node.params.get();
   spec.batch = batch;
+  spec.node = node.name;
   for (ValueId id : node.AllInputs()) {
     const TensorType& type = graph.value(id).type;
     spec.inputs.push_back({type.dtype, type.shape.Bind(batch)});

@@ -58,6 +58,8 @@ struct Node {
 
   // Inputs, then variables: the order that kernels and gradients see.
   std::vector<ValueId> AllInputs() const;
+  // Indices into these of the variables that a run changes.
+  std::vector<int> Mutates() const;
 };
 
 // A checked network: every name resolved, every shape inferred, nodes in an

@@ -221,8 +221,15 @@ void DropByteOrderMark(std::string* text) {
 const Descriptor* OpFinder::FindAnyType(const Message&,
                                         const std::string& prefix,
                                         const std::string& name) const {
-  const Op* op = prefix == "op/" ? registry_.Find(name) : nullptr;
-  return op != nullptr ? &op->schema() : google::protobuf::Empty::descriptor();
+  if (prefix == "op/") {
+    const Op* op = registry_.Find(name);
+    if (op != nullptr) return &op->schema();
+  } else {
+    const Extension* extension = registry_.FindExtension(
+        std::string(absl::StripSuffix(prefix, "/")), name);
+    if (extension != nullptr) return &extension->schema();
+  }
+  return google::protobuf::Empty::descriptor();
 }
 
 std::string UnknownOp(const std::string& type_url, const OpRegistry& registry) {

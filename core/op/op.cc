@@ -14,6 +14,10 @@ std::vector<int> Op::Mutates(const OpParams&) const { return {}; }
 
 int Op::InPlaceInput(const OpParams&, int) const { return -1; }
 
+std::unique_ptr<OpParams> Op::AtInference(const OpParams&) const {
+  return nullptr;
+}
+
 double Op::Flops(const KernelSpec& spec) const {
   double elements = 0;
   for (const TensorType& output : spec.outputs) {

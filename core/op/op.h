@@ -37,6 +37,8 @@ struct VariableSpec {
   bool trainable = true;
   // Whether weight decay applies; it does not on biases.
   bool decay = true;
+  // Whether the node's own runs change it: running statistics.
+  bool mutated = false;
 };
 
 // What Infer finds of a node.
@@ -56,6 +58,8 @@ struct KernelSpec {
   // Key of the node's random stream (see core/base/random.h), from the run's
   // seed and the node's name.
   uint64_t stream_key = 0;
+  // The node's name, for messages.
+  std::string node;
 };
 
 // What a kernel gets for one run. The views stay valid, and their `data` the
@@ -113,8 +117,9 @@ class Op {
   virtual absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const = 0;
 
-  // Indices (among inputs, then variables) that a run changes in place. Such an
-  // input must be a variable; all other readers of it run before.
+  // Indices (among inputs, then variables) that a run changes in place, beside
+  // the node's own variables that Infer calls `mutated`. Such an input must be
+  // a variable; all other readers of it run before.
   virtual std::vector<int> Mutates(const OpParams& params) const;
 
   // The input whose memory output `output` may overwrite, or -1.
@@ -122,6 +127,15 @@ class Op {
 
   // Whether the infer pass may replace the node by its first input (dropout).
   virtual bool IdentityAtInference() const { return false; }
+
+  // The parameters that the infer pass gives the node instead, or null if it is
+  // the same in prediction as in training.
+  virtual std::unique_ptr<OpParams> AtInference(const OpParams& params) const;
+
+  // As a loss or metric, one with inputs (prediction, target): whether the
+  // target is the data's labels, INT32 [B], not values of the prediction's
+  // shape.
+  virtual bool TakesLabels() const { return false; }
 
   // Floating-point operations of one run; counts a multiply-add as two.
   virtual double Flops(const KernelSpec& spec) const;

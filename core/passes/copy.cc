@@ -86,9 +86,11 @@ class Copier {
     }
     std::vector<std::string> inputs;
     for (ValueId id : node.inputs) inputs.push_back(names_[id]);
+    std::unique_ptr<OpParams> other;
+    if (options_.for_prediction) other = node.op->AtInference(*node.params);
     TAMER_RETURN_IF_ERROR(result_
-                              .AddNode(node.name, *node.params, inputs,
-                                       node.share_with, node.location)
+                              .AddNode(node.name, other ? *other : *node.params,
+                                       inputs, node.share_with, node.location)
                               .status());
     for (ValueId id : node.outputs) {
       TAMER_RETURN_IF_ERROR(Rename(id, graph_.value(id).name));

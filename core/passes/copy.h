@@ -9,7 +9,8 @@
 namespace tamer {
 
 struct CopyOptions {
-  // Whether nodes that are the identity in prediction (dropout) are left out.
+  // Whether nodes that are the identity in prediction (dropout) are left out,
+  // and others that differ there get their parameters for it.
   bool for_prediction = false;
   // A value that becomes an input, what computes it being left out; "" for
   // none.

@@ -1,5 +1,6 @@
 #include "core/passes/head.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
@@ -75,6 +76,31 @@ absl::Status CheckIsLoss(const Graph& graph, const Node& node) {
                  "SoftmaxCrossEntropy");
 }
 
+// A metric's node, called by its op's name in small letters.
+absl::StatusOr<std::string> AddMetric(Graph& graph,
+                                      const google::protobuf::Any& any,
+                                      bool labels,
+                                      const std::string& prediction,
+                                      const std::string& target) {
+  auto metric = UnpackOp(any, graph.registry());
+  if (!metric.ok()) return Annotate(metric.status(), "finetune: metric");
+  const Op& op = *graph.registry().FindBySchema(*(*metric)->GetDescriptor());
+  if (op.TakesLabels() != labels) {
+    return Invalid("finetune: metric: ", op.name(), " compares with ",
+                   op.TakesLabels() ? "labels" : "values",
+                   ", but the loss with ", labels ? "labels" : "values");
+  }
+  const std::string name = absl::AsciiStrToLower(op.name());
+  auto node = graph.AddNode(name, **metric, {prediction, target});
+  if (!node.ok()) return Annotate(node.status(), "finetune: metric");
+  const std::vector<ValueId>& outputs = graph.node(*node).outputs;
+  if (outputs.empty() || graph.value(outputs[0]).type != TensorType()) {
+    return Invalid("finetune: metric: ", op.name(),
+                   " is not a metric: it doesn't give one number");
+  }
+  return name;
+}
+
 }  // namespace
 
 absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
@@ -87,7 +113,7 @@ absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
   auto loss = UnpackOp(finetune.loss(), graph.registry());
   if (!loss.ok()) return Annotate(loss.status(), "finetune: loss");
   const bool labels =
-      (*loss)->GetDescriptor() == op::SoftmaxCrossEntropy::descriptor();
+      graph.registry().FindBySchema(*(*loss)->GetDescriptor())->TakesLabels();
   TAMER_ASSIGN_OR_RETURN(const std::string target,
                          AddTarget(graph, finetune, labels, prediction));
   auto node = graph.AddNode("loss", **loss, {prediction, target});
@@ -99,6 +125,11 @@ absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
         graph.AddNode("accuracy", op::Accuracy(), {prediction, target})
             .status());
     head.outputs.push_back("accuracy");
+  }
+  for (const auto& metric : finetune.metric()) {
+    TAMER_ASSIGN_OR_RETURN(
+        head.outputs.emplace_back(),
+        AddMetric(graph, metric, labels, prediction, target));
   }
   return head;
 }

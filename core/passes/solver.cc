@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "core/base/suggest.h"
+#include "core/graph/text.h"
 #include "proto/ops/update.pb.h"
 
 namespace tamer {
@@ -41,9 +42,30 @@ absl::Status CheckSgd(const SgdDef& sgd) {
                  "in [0, 1)");
 }
 
+// A plugin's rule with the settings of one parameter. Its schema has the field
+// `settings` that all update rules have.
+absl::StatusOr<std::unique_ptr<OpParams>> NewCustomUpdate(
+    const CustomRuleDef& custom, const op::UpdateSettings& settings,
+    const OpRegistry& registry) {
+  auto rule = UnpackOp(custom.rule(), registry);
+  if (!rule.ok()) return Annotate(rule.status(), "solver: custom");
+  const auto* field = (*rule)->GetDescriptor()->FindFieldByName("settings");
+  if (field == nullptr ||
+      field->message_type() != op::UpdateSettings::descriptor()) {
+    return Invalid("solver: custom: ", (*rule)->GetDescriptor()->name(),
+                   " is not an update rule");
+  }
+  (*rule)
+      ->GetReflection()
+      ->MutableMessage(rule->get(), field)
+      ->CopyFrom(settings);
+  return rule;
+}
+
 // An update op with the settings of one parameter.
-std::unique_ptr<OpParams> NewUpdate(const SolverDef& solver,
-                                    const op::UpdateSettings& settings) {
+absl::StatusOr<std::unique_ptr<OpParams>> NewUpdate(
+    const SolverDef& solver, const op::UpdateSettings& settings,
+    const OpRegistry& registry) {
   const auto with_settings = [&](auto rule) -> std::unique_ptr<OpParams> {
     *rule.mutable_settings() = settings;
     return std::make_unique<decltype(rule)>(rule);
@@ -80,10 +102,12 @@ std::unique_ptr<OpParams> NewUpdate(const SolverDef& solver,
       rule.set_epsilon(solver.adagrad().epsilon());
       return with_settings(rule);
     }
+    case SolverDef::kCustom:
+      return NewCustomUpdate(solver.custom(), settings, registry);
     case SolverDef::RULE_NOT_SET:
       break;
   }
-  return nullptr;
+  return Invalid("the solver has no rule");
 }
 
 // The multiplier of the longest name that covers `node`.
@@ -171,6 +195,11 @@ absl::Status CheckSolver(const SolverDef& solver) {
       TAMER_RETURN_IF_ERROR(CheckRate(solver.adagrad().learning_rate()));
       return Require(Positive(solver.adagrad().epsilon()), "epsilon",
                      solver.adagrad().epsilon(), "above 0");
+    case SolverDef::kCustom:
+      if (!solver.custom().has_rule()) {
+        return Invalid("solver: custom has no rule; add rule { [op/NAME] {} }");
+      }
+      return CheckRate(solver.custom().learning_rate());
     case SolverDef::RULE_NOT_SET:
       break;
   }
@@ -209,10 +238,10 @@ absl::Status AddUpdates(Graph& graph,
     }
     std::vector<std::string> inputs = {entry.first, entry.second};
     inputs.insert(inputs.end(), scalars.begin(), scalars.end());
-    TAMER_RETURN_IF_ERROR(graph
-                              .AddNode(kUpdate + entry.first,
-                                       *NewUpdate(solver, settings), inputs)
-                              .status());
+    TAMER_ASSIGN_OR_RETURN(const auto update,
+                           NewUpdate(solver, settings, graph.registry()));
+    TAMER_RETURN_IF_ERROR(
+        graph.AddNode(kUpdate + entry.first, *update, inputs).status());
   }
   return absl::OkStatus();
 }

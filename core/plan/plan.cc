@@ -102,7 +102,7 @@ void PlanCompiler::FindLive() {
   // Backwards: a node comes after what it reads.
   for (int i = static_cast<int>(graph_.nodes().size()) - 1; i >= 0; --i) {
     const Node& node = graph_.node(i);
-    if (!node.op->Mutates(*node.params).empty()) live_[i] = true;
+    if (!node.Mutates().empty()) live_[i] = true;
     if (!live_[i]) continue;
     for (ValueId id : node.inputs) {
       const Value& value = graph_.value(id);
@@ -126,7 +126,7 @@ absl::Status PlanCompiler::Connect() {
       if (value.kind == Value::kOutput) next_[value.node].push_back(i);
       if (value.kind == Value::kVariable) variable_readers[id].push_back(i);
     }
-    for (int index : node.op->Mutates(*node.params)) {
+    for (int index : node.Mutates()) {
       NodeId& other = changer[all[index]];
       if (other >= 0 && other != i) {
         return Invalid("nodes \"", graph_.node(other).name, "\" and \"",

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 
+#include "absl/strings/ascii.h"
 #include "core/graph/text.h"
 #include "core/passes/passes.h"
 #include "core/train/executor.h"
@@ -48,6 +49,9 @@ void CountPredictions(const Tensor& logits, const Batch& batch,
 MetricValues Evaluation::Values(const std::string& prefix) const {
   MetricValues values = {{prefix + "loss", loss}};
   if (!metric.empty()) values.emplace_back(prefix + metric, metric_value);
+  for (const auto& value : more) {
+    values.emplace_back(prefix + value.first, value.second);
+  }
   return values;
 }
 
@@ -69,6 +73,14 @@ absl::StatusOr<Evaluation> EvaluateOn(
   Loader loader(Borrow(data), scaling, InOrder());
   Evaluation result;
   double loss_sum = 0, accuracy_sum = 0;
+  std::vector<int> others;
+  for (const auto& metric : finetune.metric()) {
+    const std::string& url = metric.type_url();
+    const std::string name =
+        absl::AsciiStrToLower(url.substr(url.rfind('/') + 1));
+    others.push_back(executor->FindOutput(name));
+    result.more.emplace_back(name, 0.0);
+  }
   for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
     const Batch& batch = loader.Next();
     TAMER_RETURN_IF_ERROR(executor->Run(batch, i));
@@ -80,8 +92,13 @@ absl::StatusOr<Evaluation> EvaluateOn(
         CountPredictions(executor->Output(logits), batch, &result.confusion);
       }
     }
+    for (size_t m = 0; m < others.size(); ++m) {
+      result.more[m].second +=
+          double{executor->Output(others[m]).floats()[0]} * batch.size;
+    }
     result.samples += batch.size;
   }
+  for (auto& value : result.more) value.second /= result.samples;
   result.loss = loss_sum / result.samples;
   if (accuracy >= 0) {
     result.metric = "accuracy";

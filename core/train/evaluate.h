@@ -21,6 +21,8 @@ struct Evaluation {
   // The loss's own metric, "accuracy" or "rmse"; "" if it has none.
   std::string metric;
   double metric_value = 0;
+  // The recipe's further ones.
+  MetricValues more;
   // confusion[label][prediction], for classifiers with labels; else empty.
   std::vector<std::vector<int64_t>> confusion;
   double seconds = 0;

@@ -89,8 +89,16 @@ absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
   TAMER_ASSIGN_OR_RETURN(LoadedProduct loaded, LoadProduct(info));
   product->path = info.path;
   product->id = info.id;
+  product->folder = RunFolder(product->path, registry);
+  // The op may be there already, by another way.
+  absl::Status plugins;
+  for (const std::string& plugin : loaded.info.manifest.recipe().plugin()) {
+    plugins.Update(registry.LoadPlugin(plugin, product->folder));
+  }
   auto network = Graph::FromDef(loaded.info.manifest.graph(), &registry);
-  if (!network.ok()) return Annotate(network.status(), product->path);
+  if (!network.ok()) {
+    return Annotate(plugins.ok() ? network.status() : plugins, product->path);
+  }
   product->network = *std::move(network);
   LoadDef lenient;
   lenient.add_allow_unexpected("*");
@@ -106,7 +114,6 @@ absl::StatusOr<std::unique_ptr<Product>> OpenProduct(
     return Invalid(product->path,
                    ": its feature statistics don't fit its input");
   }
-  product->folder = RunFolder(product->path, registry);
   return product;
 }
 

@@ -214,9 +214,6 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
     faults.Add("the recipe needs a name, without '/'");
   }
   if (def.graph_file().empty()) faults.Add("graph_file is missing");
-  if (!def.plugin().empty()) {
-    faults.Add("plugin: this version loads no plugins yet");
-  }
   if (def.batch_size() < 1 || def.batch_size() > kLargestBatch) {
     faults.Add("batch_size is ", def.batch_size(), "; it must be 1 to ",
                kLargestBatch);
@@ -247,6 +244,25 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
   return faults.status();
 }
 
+namespace {
+
+// What a recipe's text says of plugins, which its other parts may need to be
+// understood.
+absl::Status LoadPluginsOf(const std::string& text, const std::string& path,
+                           const std::string& folder,
+                           const OpRegistry& registry) {
+  RecipeDef def;
+  // Faults are told when it is read in earnest.
+  ParseText(text, path, registry, &def).IgnoreError();
+  for (const std::string& plugin : def.plugin()) {
+    const absl::Status status = registry.LoadPlugin(plugin, folder);
+    if (!status.ok()) return Annotate(status, path);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
                                   const std::vector<std::string>& overrides,
                                   const OpRegistry& registry) {
@@ -255,6 +271,7 @@ absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
   recipe.file = path;
   const size_t slash = path.find_last_of('/');
   if (slash != std::string::npos) recipe.folder = path.substr(0, slash);
+  TAMER_RETURN_IF_ERROR(LoadPluginsOf(text, path, recipe.folder, registry));
   TAMER_RETURN_IF_ERROR(ParseText(text, path, registry, &recipe.def));
   for (const std::string& assignment : overrides) {
     TAMER_RETURN_IF_ERROR(ApplyOverride(assignment, &recipe.def));
@@ -264,11 +281,12 @@ absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
 }
 
 absl::StatusOr<TrainingData> LoadStageData(const Recipe& recipe,
-                                           const StageDef& stage) {
-  if (!stage.has_data()) return LoadData(recipe);
+                                           const StageDef& stage,
+                                           const OpRegistry* registry) {
+  if (!stage.has_data()) return LoadData(recipe, registry);
   Recipe own = recipe;
   *own.def.mutable_data() = stage.data();
-  return LoadData(own);
+  return LoadData(own, registry);
 }
 
 std::string Fingerprint(const Dataset& data) {
@@ -280,17 +298,21 @@ std::string Fingerprint(const Dataset& data) {
                  raw(data.bytes), raw(data.floats), raw(data.labels)});
 }
 
-absl::StatusOr<TrainingData> LoadData(const Recipe& recipe) {
+absl::StatusOr<TrainingData> LoadData(const Recipe& recipe,
+                                      const OpRegistry* registry) {
   const DataDef& def = recipe.def.data();
   TrainingData data;
-  TAMER_ASSIGN_OR_RETURN(data.train, ReadDataset(def.train(), recipe.folder));
+  TAMER_ASSIGN_OR_RETURN(data.train,
+                         ReadDataset(def.train(), recipe.folder, registry));
   if (def.has_validation()) {
-    TAMER_ASSIGN_OR_RETURN(data.validation,
-                           ReadDataset(def.validation(), recipe.folder));
+    TAMER_ASSIGN_OR_RETURN(
+        data.validation,
+        ReadDataset(def.validation(), recipe.folder, registry));
     TAMER_RETURN_IF_ERROR(CheckAlike(*data.train, *data.validation));
   }
   if (def.has_test()) {
-    TAMER_ASSIGN_OR_RETURN(data.test, ReadDataset(def.test(), recipe.folder));
+    TAMER_ASSIGN_OR_RETURN(data.test,
+                           ReadDataset(def.test(), recipe.folder, registry));
     TAMER_RETURN_IF_ERROR(CheckAlike(*data.train, *data.test));
   }
   TAMER_RETURN_IF_ERROR(Split(recipe, &data));

@@ -36,16 +36,18 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file);
 absl::StatusOr<int> ParentStage(const RecipeDef& def, int index);
 
 // What a recipe's data section names, read, split and ready to scale. Parts
-// that it doesn't name are null.
+// that it doesn't name are null. `registry` knows the readers of plugins.
 struct TrainingData {
   std::shared_ptr<const Dataset> train, validation, test;
   FeatureScaling scaling;
 };
-absl::StatusOr<TrainingData> LoadData(const Recipe& recipe);
+absl::StatusOr<TrainingData> LoadData(const Recipe& recipe,
+                                      const OpRegistry* registry = nullptr);
 
 // The same of a stage, which may have data of its own.
 absl::StatusOr<TrainingData> LoadStageData(const Recipe& recipe,
-                                           const StageDef& stage);
+                                           const StageDef& stage,
+                                           const OpRegistry* registry);
 
 // SHA-256 of samples and labels.
 std::string Fingerprint(const Dataset& data);

@@ -20,6 +20,8 @@ double BaseRate(const SolverDef& solver) {
       return solver.rmsprop().learning_rate();
     case SolverDef::kAdagrad:
       return solver.adagrad().learning_rate();
+    case SolverDef::kCustom:
+      return solver.custom().learning_rate();
     case SolverDef::RULE_NOT_SET:
       break;
   }

@@ -73,8 +73,8 @@ absl::StatusOr<const TrainingData*> Run::DataOf(int index) {
       stage(index).has_data() ? stage(index).data() : run_.recipe.def.data();
   const std::string key = def.SerializeAsString();
   if (data_.count(key) == 0) {
-    TAMER_ASSIGN_OR_RETURN(data_[key],
-                           LoadStageData(run_.recipe, stage(index)));
+    TAMER_ASSIGN_OR_RETURN(data_[key], LoadStageData(run_.recipe, stage(index),
+                                                     &run_.network.registry()));
   }
   return &data_[key];
 }

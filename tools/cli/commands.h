@@ -12,6 +12,8 @@
 
 namespace tamer {
 
+class Plugins;
+
 // What main() returns.
 enum ExitCode { kExitOk = 0, kExitFailed = 1, kExitUsage = 2 };
 
@@ -34,6 +36,7 @@ void AddLikelihood(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddProducts(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDiff(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddPlugins(CLI::App* app, const Plugins* plugins, Outcome* outcome);
 void AddOps(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 
 }  // namespace tamer

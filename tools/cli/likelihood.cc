@@ -87,7 +87,7 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   Scheduler scheduler(threads);
   Recipe recipe{product->manifest.recipe(), product->path, product->folder};
   TAMER_ASSIGN_OR_RETURN(const TrainingData data,
-                         LoadStageData(recipe, product->stage()));
+                         LoadStageData(recipe, product->stage(), &registry));
   TAMER_ASSIGN_OR_RETURN(const auto train,
                          Below(*data.train, stack, product.get(), &scheduler));
   TAMER_ASSIGN_OR_RETURN(

@@ -1,9 +1,11 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
 #include "core/base/version.h"
 #include "ops/builtin.h"
+#include "plugins/host/plugins.h"
 #include "tools/cli/commands.h"
 
 namespace tamer {
@@ -17,6 +19,19 @@ int Main(int argc, char** argv) {
       "Tamer trains neural networks written as protobuf text, on CPUs.");
   app.set_version_flag("--version", std::string("tamer ") + kVersion);
   app.require_subcommand(1);
+  const char* search = std::getenv("TAMER_PLUGIN_PATH");
+  Plugins plugins(search == nullptr ? "" : search);
+  plugins.Serve(registry);
+  app.add_option_function<std::vector<std::string>>(
+         "--plugin",
+         [&](const std::vector<std::string>& names) {
+           for (const std::string& name : names) {
+             outcome.status.Update(plugins.Load(name, "", registry));
+           }
+         },
+         "A library with ops of your own: a path with a slash, or a name to be "
+         "found in TAMER_PLUGIN_PATH.")
+      ->allow_extra_args(false);
   app.failure_message(CLI::FailureMessage::simple);
   AddTrain(&app, &registry, &outcome);
   AddEval(&app, &registry, &outcome);
@@ -30,6 +45,9 @@ int Main(int argc, char** argv) {
   AddGraph(&app, &registry, &outcome);
   AddDescribe(&app, &registry, &outcome);
   AddOps(&app, &registry, &outcome);
+  AddPlugins(&app, &plugins, &outcome);
+  // --plugin may stand behind the command, too.
+  for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
   app.footer(
       "Exit codes: 0 all went well, 1 it failed or was interrupted, 2 wrong "
       "usage.\nExample: tamer train examples/fashion_dbn/recipe.pbtxt");

@@ -65,11 +65,11 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ProductData(
   if (!text.empty()) {
     DataSource source;
     TAMER_RETURN_IF_ERROR(ParseText(text, "--data", registry, &source));
-    return ReadDataset(source, "");
+    return ReadDataset(source, "", &registry);
   }
   Recipe recipe{product.manifest.recipe(), product.path, product.folder};
   TAMER_ASSIGN_OR_RETURN(const TrainingData data,
-                         LoadStageData(recipe, product.stage()));
+                         LoadStageData(recipe, product.stage(), &registry));
   const auto& found = split == "test"         ? data.test
                       : split == "validation" ? data.validation
                                               : data.train;

@@ -1,0 +1,44 @@
+#ifndef TAMER_CORE_COLLECTIVE_COLLECTIVE_H_
+#define TAMER_CORE_COLLECTIVE_COLLECTIVE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/base/status.h"
+#include "core/op/extension.h"
+
+namespace tamer {
+
+// A group of workers that act together: each calls the same functions in the
+// same order. Leaving the group is destroying this. Not thread-safe.
+class Collective {
+ public:
+  virtual ~Collective() = default;
+
+  // This worker's number, from 0, and how many there are.
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  // Replaces data[0, n) by its sum over the workers, added in a fixed order:
+  // every worker gets the same bits, and the same on every run.
+  virtual absl::Status AllReduceSum(float* data, int64_t n) = 0;
+  // Copies worker `root`'s bytes to all others.
+  virtual absl::Status Broadcast(void* data, int64_t bytes, int root) = 0;
+  // Returns when all workers have come here.
+  virtual absl::Status Barrier() = 0;
+};
+
+// A way to form a group: `[collective/NAME] { … }`, from a plugin.
+class CollectiveTransport : public Extension {
+ public:
+  static const std::string& Kind();
+  const std::string& kind() const final { return Kind(); }
+
+  virtual absl::StatusOr<std::unique_ptr<Collective>> Join(
+      const google::protobuf::Message& params) const = 0;
+};
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_COLLECTIVE_COLLECTIVE_H_
