@@ -9,9 +9,9 @@
 
 namespace tamer {
 
-// Memory between two guarded stretches: touching what lies beyond either end kills
-// the process. It ends at the guarded one but for what alignment to 64 bytes
-// leaves, and that holds a pattern that Intact() looks at.
+// Memory between two guarded stretches: touching what lies beyond either end
+// kills the process. It ends at the guarded one but for what alignment to 64
+// bytes leaves, and that holds a pattern that Intact() looks at.
 class Fenced {
  public:
   explicit Fenced(int64_t bytes);

@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "core/base/random.h"
-#include "google/protobuf/text_format.h"
+#include "plugins/host/schema.h"
 
 namespace tamer {
 namespace {
@@ -314,11 +314,12 @@ absl::StatusOr<TrialCase> ParseCase(const Op& op, const std::string& text) {
   std::shared_ptr<OpParams> params = op.NewParams();
   if (brace != std::string::npos) {
     const size_t end = text.rfind('}');
-    if (end == std::string::npos || end < brace ||
-        !google::protobuf::TextFormat::ParseFromString(
-            text.substr(brace + 1, end - brace - 1), params.get())) {
-      return Invalid("example \"", text, "\": its parameters cannot be read");
+    if (end == std::string::npos || end < brace) {
+      return Invalid("example \"", text, "\": a } is missing");
     }
+    const absl::Status parsed =
+        ParseParams(text.substr(brace + 1, end - brace - 1), params.get());
+    if (!parsed.ok()) return Annotate(parsed, "example");
   }
   one.params = std::move(params);
   const std::string shapes = text.substr(0, brace);

@@ -44,19 +44,24 @@ struct GatedLinear : Op {
   // out [rows, units] = x [rows, n] * w [n, units] + b.
   void Affine(const float* x, const float* w, const float* b,
               float* out) const {
-    Ranges(rows, 1 + (1 << 16) / (n * units + 1), [&](int64_t r, int64_t end) {
-      for (; r < end; ++r) {
-        float* y = out + r * units;
-        std::memcpy(y, b, units * sizeof(float));
-        for (int64_t i = 0; i < n; ++i) {
-          const float factor = x[r * n + i];
-          const float* row = w + i * units;
-          internal::RunRange(0, units,
-                             [=](int64_t j) { y[j] += factor * row[j]; });
+    const int64_t n = this->n, units = this->units;
+    Ranges(rows, Grain(n), [=](int64_t begin, int64_t end) {
+      Wide([=] {
+        for (int64_t r = begin; r < end; ++r) {
+          float* y = out + r * units;
+          for (int64_t j = 0; j < units; ++j) y[j] = b[j];
+          for (int64_t i = 0; i < n; ++i) {
+            const float factor = x[r * n + i];
+            const float* row = w + i * units;
+            for (int64_t j = 0; j < units; ++j) y[j] += factor * row[j];
+          }
         }
-      }
+      });
     });
   }
+
+  // Rows of `width` by `units` that are worth a thread.
+  int64_t Grain(int64_t width) const { return 1 + (1 << 16) / (width * units); }
 
   void Forward(const Call& call) {
     const float* x = call.input(0).floats();
@@ -77,18 +82,20 @@ struct GatedLinear : Op {
     float* dw = call.variable_gradient(first).floats();
     float* db = call.variable_gradient(first + 1).floats();
     float* dx = call.input_gradient(0).floats();
+    const int64_t rows = this->rows, n = this->n, units = this->units;
     if (dw != nullptr) {
-      Ranges(n, 1 + (1 << 16) / (rows * units + 1), [&](int64_t i, int64_t end) {
-        for (; i < end; ++i) {
-          float* row = dw + i * units;
-          std::memset(row, 0, units * sizeof(float));
-          for (int64_t r = 0; r < rows; ++r) {
-            const float factor = x[r * n + i];
-            const float* dr = d + r * units;
-            internal::RunRange(0, units,
-                               [=](int64_t j) { row[j] += factor * dr[j]; });
+      Ranges(n, Grain(rows), [=](int64_t begin, int64_t end) {
+        Wide([=] {
+          for (int64_t i = begin; i < end; ++i) {
+            float* row = dw + i * units;
+            for (int64_t j = 0; j < units; ++j) row[j] = 0;
+            for (int64_t r = 0; r < rows; ++r) {
+              const float factor = x[r * n + i];
+              const float* dr = d + r * units;
+              for (int64_t j = 0; j < units; ++j) row[j] += factor * dr[j];
+            }
           }
-        }
+        });
       });
     }
     if (db != nullptr) {
@@ -98,16 +105,15 @@ struct GatedLinear : Op {
       }
     }
     if (dx == nullptr) return;
-    Ranges(rows, 1 + (1 << 16) / (n * units + 1), [&](int64_t r, int64_t end) {
-      for (; r < end; ++r) {
-        for (int64_t i = 0; i < n; ++i) {
-          float sum = 0;
-          for (int64_t j = 0; j < units; ++j) {
-            sum += d[r * units + j] * w[i * units + j];
+    Ranges(rows, Grain(n), [=](int64_t begin, int64_t end) {
+      Wide([=] {
+        for (int64_t r = begin; r < end; ++r) {
+          for (int64_t i = 0; i < n; ++i) {
+            const float sum = Dot(d + r * units, w + i * units, units);
+            dx[r * n + i] = overwrite ? sum : dx[r * n + i] + sum;
           }
-          dx[r * n + i] = overwrite ? sum : dx[r * n + i] + sum;
         }
-      }
+      });
     });
   }
 

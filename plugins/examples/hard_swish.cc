@@ -46,9 +46,9 @@ struct HardSwishOneDnn : Op {
     x.set_data_handle(call.input(0).floats());
     dy.set_data_handle(call.output_gradient(0).floats());
     dx.set_data_handle(call.input_gradient(0).floats());
-    run.execute(stream, {{DNNL_ARG_SRC, x},
-                         {DNNL_ARG_DIFF_DST, dy},
-                         {DNNL_ARG_DIFF_SRC, dx}});
+    run.execute(
+        stream,
+        {{DNNL_ARG_SRC, x}, {DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_DIFF_SRC, dx}});
     stream.wait();
   }
 

@@ -25,11 +25,14 @@ struct Lion : UpdateRule {
     const float* g = call.gradient;
     const float rate = call.learning_rate, decay = call.weight_decay;
     const float b1 = beta1, b2 = beta2;
-    internal::RunRange(0, call.n, [=](int64_t i) {
-      const float c = b1 * m[i] + (1 - b1) * g[i];
-      const float sign = c > 0 ? 1.0f : c < 0 ? -1.0f : 0.0f;
-      p[i] -= rate * (sign + decay * p[i]);
-      m[i] = b2 * m[i] + (1 - b2) * g[i];
+    const int64_t n = call.n;
+    Wide([=] {
+      for (int64_t i = 0; i < n; ++i) {
+        const float c = b1 * m[i] + (1 - b1) * g[i];
+        const float sign = c > 0 ? 1.0f : c < 0 ? -1.0f : 0.0f;
+        p[i] -= rate * (sign + decay * p[i]);
+        m[i] = b2 * m[i] + (1 - b2) * g[i];
+      }
     });
   }
 };

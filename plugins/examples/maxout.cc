@@ -8,7 +8,8 @@ using namespace tamer::plugin;
 struct Maxout : Op {
   static constexpr char kName[] = "Maxout";
   static constexpr char kDoc[] =
-      "The largest of each `pieces` neighbours in the last dimension. Its second "
+      "The largest of each `pieces` neighbours in the last dimension. Its "
+      "second "
       "output, INT32, tells which.";
   static constexpr uint32_t kFlags = kBackwardOutputs;
   int64_t pieces = 2;

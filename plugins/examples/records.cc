@@ -25,8 +25,9 @@ struct Records : Reader {
     table.Add("shape", &Records::shape, "Of one sample.").Range(1, 1 << 20);
     table.Add("header", &Records::header, "Bytes before the first sample.")
         .Range(0, 1 << 30);
-    table.Add("label_header", &Records::label_header,
-              "Bytes before the first label.")
+    table
+        .Add("label_header", &Records::label_header,
+             "Bytes before the first label.")
         .Range(0, 1 << 30);
   }
 

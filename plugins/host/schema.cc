@@ -5,6 +5,8 @@
 #include <set>
 
 #include "absl/strings/match.h"
+#include "google/protobuf/io/tokenizer.h"
+#include "google/protobuf/text_format.h"
 #include "plugins/host/tables.h"
 #include "proto/ops/update.pb.h"
 #include "proto/options.pb.h"
@@ -176,6 +178,21 @@ absl::Status CheckIdentifier(const char* text, const char* what) {
   if (valid && length <= 100) return absl::OkStatus();
   return Invalid("\"", absl::string_view(text, length), "\" is not ", what,
                  ": letters, digits and _, a letter first, at most 100");
+}
+
+absl::Status ParseParams(const std::string& text, Message* params) {
+  class FirstFault : public google::protobuf::io::ErrorCollector {
+   public:
+    void AddError(int, int column, const std::string& message) override {
+      if (text.empty()) text = absl::StrCat(message, " At ", column + 1, ".");
+    }
+    std::string text;
+  };
+  FirstFault fault;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&fault);
+  if (parser.ParseFromString(text, params)) return absl::OkStatus();
+  return Invalid("\"", text, "\": ", fault.text);
 }
 
 absl::StatusOr<std::shared_ptr<const Schema>> Schema::Make(

@@ -60,6 +60,10 @@ class Schema {
 // `what` says of what.
 absl::Status CheckIdentifier(const char* text, const char* what);
 
+// Parses "units: 4 slope: 0.1"; the error says what is wrong where.
+absl::Status ParseParams(const std::string& text,
+                         google::protobuf::Message* params);
+
 }  // namespace tamer
 
 // What a callback sees of the parameters.

@@ -3,7 +3,6 @@
 #include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/base/version.h"
-#include "google/protobuf/text_format.h"
 #include "plugins/host/guard.h"
 #include "plugins/host/schema.h"
 #include "plugins/host/tables.h"
@@ -238,10 +237,11 @@ const char* GradientEmit(TamerGradient* g, const char* suffix,
     return nullptr;
   }
   auto params = op->NewParams();
-  if (text != nullptr &&
-      !google::protobuf::TextFormat::ParseFromString(text, params.get())) {
-    Fail(g->error, absl::StrCat("its gradient's ", op_name, " can't have \"",
-                                text, "\""));
+  const absl::Status parsed =
+      ParseParams(text == nullptr ? "" : text, params.get());
+  if (!parsed.ok()) {
+    Fail(g->error, absl::StrCat("its gradient's ", op_name, " cannot have ",
+                                parsed.message()));
     return nullptr;
   }
   std::vector<std::string> names;
