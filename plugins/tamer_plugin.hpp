@@ -1,6 +1,6 @@
 // Plugins in C++17: a small class becomes an op. This header needs
 // tamer_plugin.h and nothing else; a plugin builds by
-//   g++ -std=c++17 -O2 -shared -fPIC -fvisibility=hidden -I FOLDER \
+//   g++ -std=c++17 -O2 -shared -fPIC -fvisibility=hidden -I FOLDER
 //       swish.cc -o libswish.so
 //
 //   #include "tamer_plugin.hpp"

@@ -240,7 +240,8 @@ std::string UnknownOp(const std::string& type_url, const OpRegistry& registry) {
   }
   return absl::StrCat("unknown op \"", name, "\"",
                       DidYouMean(name, registry.Names()),
-                      "; tamer ops lists them all");
+                      "; tamer ops lists them all, --plugin FILE.so "
+                      "brings those of a plugin");
 }
 
 void ParseAll(const std::string& original, const std::string& file,

@@ -335,6 +335,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // A crash ends the process, but not without naming the guilty.
 TEST_F(HostTest, CrashNamesPluginOpAndNode) {
+  if (kSanitized) GTEST_SKIP();
   ::testing::FLAGS_gtest_death_test_style = "threadsafe";
   for (const char* sample : {"run_crashes", "run_aborts"}) {
     EXPECT_DEATH(

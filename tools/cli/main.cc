@@ -47,7 +47,10 @@ int Main(int argc, char** argv) {
   AddOps(&app, &registry, &outcome);
   AddPlugins(&app, &plugins, &outcome);
   // --plugin may stand behind the command, too.
-  for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
+  for (CLI::App* command : app.get_subcommands({})) {
+    command->fallthrough();
+    for (CLI::App* inner : command->get_subcommands({})) inner->fallthrough();
+  }
   app.footer(
       "Exit codes: 0 all went well, 1 it failed or was interrupted, 2 wrong "
       "usage.\nExample: tamer train examples/fashion_dbn/recipe.pbtxt");
