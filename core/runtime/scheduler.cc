@@ -7,6 +7,7 @@
 #endif
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -30,25 +31,39 @@ absl::Status RunStep(const PlanStep& step, uint64_t number) {
   return Annotate(status, absl::StrCat("node \"", step.name, "\""));
 }
 
-// While it lives, this thread takes numbers below 1e-38 for zero, as do the
-// threads it starts: a decaying velocity would otherwise make each operation on
-// it a hundred times slower. The caller's own mode comes back at the end.
+// Numbers below 1e-38 are taken for zero: a decaying velocity would otherwise
+// make each operation on it a hundred times slower.
+#if defined(__x86_64__)
+constexpr unsigned kFlush = 0x8040;  // flush to zero, denormals are zero
+unsigned Mode() { return _mm_getcsr(); }
+void SetMode(unsigned mode) { _mm_setcsr(mode); }
+#else
+constexpr unsigned kFlush = 0;
+unsigned Mode() { return 0; }
+void SetMode(unsigned) {}
+#endif
+
+// While it lives, this thread is in that mode; the caller's own comes back.
 class FlushDenormals {
  public:
-#if defined(__x86_64__)
-  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~FlushDenormals() { _mm_setcsr(before_); }
+  FlushDenormals() : before_(Mode()) { SetMode(before_ | kFlush); }
+  ~FlushDenormals() { SetMode(before_); }
 
  private:
   const unsigned before_;
-#else
-  FlushDenormals() {}
-#endif
 };
 
 // OpenMP keeps this number for each thread.
 void UseThreads(int intra_op) {
   if (omp_get_max_threads() != intra_op) omp_set_num_threads(intra_op);
+}
+
+// Puts this thread's OpenMP workers in the mode, too. They have that of whoever
+// started them, which may have been before any plan ran.
+void FlushInTeam(int intra_op) {
+  UseThreads(intra_op);
+#pragma omp parallel num_threads(intra_op)
+  SetMode(Mode() | kFlush);
 }
 
 }  // namespace
@@ -142,7 +157,7 @@ class Scheduler::Workers {
 
   void Work() {
     const FlushDenormals flush;
-    UseThreads(intra_op_);
+    FlushInTeam(intra_op_);
     std::unique_lock<std::mutex> lock(mutex_);
     while (!quit_) {
       wake_.wait(lock, [this] { return quit_ || CanTake(); });
@@ -180,9 +195,31 @@ Scheduler::Scheduler(const ThreadOptions& options) {
 
 Scheduler::~Scheduler() = default;
 
+// Between two runs of one plan nobody else has changed the team.
+void Scheduler::PrepareTeam(const Plan& plan) {
+  if (last_plan_ == &plan && omp_get_max_threads() == intra_op_) return;
+  FlushInTeam(intra_op_);
+  last_plan_ = &plan;
+}
+
+absl::Status Scheduler::RunTimed(Plan& plan, uint64_t step,
+                                 std::vector<double>* seconds) {
+  const FlushDenormals flush;
+  PrepareTeam(plan);
+  seconds->resize(plan.steps().size());
+  auto before = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < plan.steps().size(); ++i) {
+    TAMER_RETURN_IF_ERROR(RunStep(plan.steps()[i], step));
+    const auto after = std::chrono::steady_clock::now();
+    (*seconds)[i] = std::chrono::duration<double>(after - before).count();
+    before = after;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Scheduler::Run(Plan& plan, uint64_t step) {
   const FlushDenormals flush;
-  UseThreads(intra_op_);
+  PrepareTeam(plan);
   if (workers_ != nullptr) return workers_->Run(plan, step);
   for (const PlanStep& planned : plan.steps()) {
     TAMER_RETURN_IF_ERROR(RunStep(planned, step));

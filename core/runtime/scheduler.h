@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/plan/plan.h"
 
@@ -29,9 +30,17 @@ class Scheduler {
   // been compiled with parallel_branches.
   absl::Status Run(Plan& plan, uint64_t step);
 
+  // The same with the steps one after another on this thread, however many
+  // threads there are; seconds[i] becomes the time that step `i` took.
+  absl::Status RunTimed(Plan& plan, uint64_t step,
+                        std::vector<double>* seconds);
+
  private:
   class Workers;
+  void PrepareTeam(const Plan& plan);
+
   int intra_op_;
+  const Plan* last_plan_ = nullptr;  // only compared
   std::unique_ptr<Workers> workers_;
 };
 

@@ -175,5 +175,34 @@ TEST_F(SchedulerTest, RunningAllocatesNothing) {
   }
 }
 
+// Of OpenMP workers too that were there before any plan ran: denormals would be
+// slow on them, and results would depend on the number of threads.
+TEST_F(SchedulerTest, EveryThreadTakesDenormalsForZero) {
+  const auto denormals_in_team = [] {
+    std::atomic<int> count{0};
+#pragma omp parallel num_threads(3)
+    {
+      volatile float tiny = 1e-39f;
+      if (tiny * 1.0f != 0) ++count;
+    }
+    return count.load();
+  };
+  EXPECT_EQ(denormals_in_team(), 3) << "the team before, in its usual mode";
+  int during = -1;
+  work_ = [&](int) {
+    during = denormals_in_team();
+    return absl::OkStatus();
+  };
+  Add(0, {});
+  auto plan = Compile();
+  ThreadOptions threads;
+  threads.intra_op = 3;
+  Scheduler scheduler(threads);
+  ASSERT_TRUE(scheduler.Run(*plan, 0).ok());
+  EXPECT_EQ(during, 0);
+  volatile float tiny = 1e-39f;
+  EXPECT_NE(tiny * 1.0f, 0) << "the caller's own mode is back";
+}
+
 }  // namespace
 }  // namespace tamer

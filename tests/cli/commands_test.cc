@@ -310,5 +310,22 @@ TEST_F(CommandsTest, GraphDescribeOps) {
   EXPECT_TRUE(absl::StrContains(Tamer("ops Dense").text, "LINEAR|SIGMOID"));
 }
 
+TEST_F(CommandsTest, ProfileTellsWhereTimeGoes) {
+  const std::string trace = folder_ + "/trace.json";
+  const Outcome told = Tamer(
+      absl::StrCat("profile ", Recipe(), " --steps 20 --json --trace ", trace));
+  ASSERT_EQ(told.code, 0) << told.text;
+  const Json json = Json::parse(told.text);
+  EXPECT_GT(json["roofline"]["matmul_gflops"].get<double>(), 0);
+  EXPECT_EQ(json["roofline"]["levels"].size(), 4u);
+  const Json& profile = json["profile"];
+  EXPECT_GT(profile["samples_per_second"].get<double>(), 0);
+  EXPECT_GT(profile["nodes"].size(), 5u) << "forward, backward and updates";
+  EXPECT_EQ(Json::parse(ReadAll(trace))["traceEvents"].size(),
+            3 * profile["nodes"].size());
+  EXPECT_EQ(Tamer("profile").code, 1);
+  EXPECT_EQ(Tamer("profile --batch 0 x").code, 2);
+}
+
 }  // namespace
 }  // namespace tamer

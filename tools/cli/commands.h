@@ -30,6 +30,7 @@ void AddEval(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddPredict(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddProfile(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddGenerate(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddFeatures(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddLikelihood(CLI::App* app, const OpRegistry* registry, Outcome* outcome);

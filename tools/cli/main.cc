@@ -44,6 +44,7 @@ int Main(int argc, char** argv) {
   AddExport(&app, &registry, &outcome);
   AddGraph(&app, &registry, &outcome);
   AddDescribe(&app, &registry, &outcome);
+  AddProfile(&app, &registry, &outcome);
   AddOps(&app, &registry, &outcome);
   AddPlugins(&app, &plugins, &outcome);
   // --plugin may stand behind the command, too.
