@@ -133,6 +133,58 @@ TEST_F(HostTest, ParametersAreChecked) {
                         "\"alpa\"; did you mean \"alpha\"?"));
 }
 
+// State changes in training, is left alone in prediction, and is the network's
+// own.
+TEST_F(HostTest, StateAndModes) {
+  ASSERT_TRUE(Load("tests/plugins/libmodes.so").ok());
+  const auto network = ParseGraph(
+      "name: 'n' input { name: 'x' shape: [4] } node { name: 'w' input: 'x' op "
+      "{ [op/Dense] { units: 4 } } } node { name: 'c' input: 'x' op { "
+      "[op/Centered] { rate: 0.25 } } } node { name: 'j' input: 'c' op { "
+      "[op/Jitter] {} } } node { name: 's' input: 'j' input: 'w' op { [op/Add] "
+      "{} } } output: 's'",
+      "n.pbtxt", &registry_);
+  ASSERT_TRUE(network.ok()) << network.status();
+  const auto training = Training(*network);
+  ASSERT_TRUE(training.ok()) << training.status();
+  EXPECT_THAT(PrintGraph(*training), Not(HasSubstr("update/c/mean")));
+  Variables variables;
+  const auto run = [&](const Graph& graph) {
+    PlanOptions options;
+    options.batch = 3;
+    auto plan = Plan::Compile(graph, options, &variables);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    const std::vector<float> x(12, 1.0f), target(12, 0.0f), rate(1, 0.1f);
+    for (const auto& input :
+         {std::make_pair("x", &x), std::make_pair("targets", &target),
+          std::make_pair("learning_rate", &rate)}) {
+      const int index = (*plan)->FindInput(input.first);
+      if (index >= 0) (*plan)->BindInput(index, input.second->data());
+    }
+    Scheduler scheduler((ThreadOptions()));
+    ASSERT_TRUE(scheduler.Run(**plan, 0).ok());
+  };
+  const auto mean = [&] { return variables.Find("c/mean")->floats()[0]; };
+  run(*training);
+  EXPECT_FLOAT_EQ(mean(), 0.25f);
+  run(*training);
+  EXPECT_FLOAT_EQ(mean(), 0.25f + 0.25f * 0.75f);
+  const auto prediction = Infer(*network);
+  ASSERT_TRUE(prediction.ok()) << prediction.status();
+  const std::string text = PrintGraph(*prediction);
+  EXPECT_THAT(text, HasSubstr("tamer_inference: true"));
+  EXPECT_THAT(text, Not(HasSubstr("Jitter")));
+  run(*prediction);
+  EXPECT_FLOAT_EQ(mean(), 0.25f + 0.25f * 0.75f);
+  const auto report =
+      CheckPlugin("tests/plugins/libmodes.so", RegisterBuiltinOps);
+  ASSERT_TRUE(report.ok()) << report.status();
+  for (const CheckResult& result : *report) {
+    EXPECT_NE(result.verdict, CheckResult::kFailed)
+        << result.subject << ", " << result.check << ": " << result.detail;
+  }
+}
+
 // Plugins of other times.
 
 TEST_F(HostTest, FromTheFirstVersion) {
