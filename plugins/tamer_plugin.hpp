@@ -276,7 +276,7 @@ namespace plugin __attribute__((visibility("hidden"))) {
     bool inference() const { return spec_.inference != 0; }
     // For Host()->fill_uniform and fill_gaussian.
     uint64_t stream_key() const { return spec_.stream_key; }
-    // The names by position, for messages.
+    // The node's name, for messages.
     const char* node() const { return spec_.node; }
 
    private:
@@ -315,7 +315,6 @@ namespace plugin __attribute__((visibility("hidden"))) {
 
    private:
     struct Noted {};  // the host knows the error already
-    friend struct Noting;
 
     void Add(const char* name, const Dims& dims, int32_t initializer, double a,
              double b, uint32_t flags) {

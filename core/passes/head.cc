@@ -5,6 +5,7 @@
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
 #include "core/passes/copy.h"
+#include "core/passes/passes.h"
 #include "proto/ops/loss.pb.h"
 #include "proto/ops/shape.pb.h"
 
@@ -76,7 +77,6 @@ absl::Status CheckIsLoss(const Graph& graph, const Node& node) {
                  "SoftmaxCrossEntropy");
 }
 
-// A metric's node, called by its op's name in small letters.
 absl::StatusOr<std::string> AddMetric(Graph& graph,
                                       const google::protobuf::Any& any,
                                       bool labels,
@@ -90,7 +90,7 @@ absl::StatusOr<std::string> AddMetric(Graph& graph,
                    op.TakesLabels() ? "labels" : "values",
                    ", but the loss with ", labels ? "labels" : "values");
   }
-  const std::string name = absl::AsciiStrToLower(op.name());
+  const std::string name = MetricName(any);
   auto node = graph.AddNode(name, **metric, {prediction, target});
   if (!node.ok()) return Annotate(node.status(), "finetune: metric");
   const std::vector<ValueId>& outputs = graph.node(*node).outputs;
@@ -102,6 +102,11 @@ absl::StatusOr<std::string> AddMetric(Graph& graph,
 }
 
 }  // namespace
+
+std::string MetricName(const google::protobuf::Any& metric) {
+  const std::string& url = metric.type_url();
+  return absl::AsciiStrToLower(url.substr(url.rfind('/') + 1));
+}
 
 absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
   if (!finetune.has_loss()) {

@@ -31,6 +31,10 @@ absl::StatusOr<Graph> CutBelow(const Graph& network, const std::string& value);
 absl::StatusOr<Graph> Evaluate(const Graph& network,
                                const FinetuneDef& finetune);
 
+// What a further metric of `finetune` is called: its op's name in small
+// letters.
+std::string MetricName(const google::protobuf::Any& metric);
+
 // The network with loss, metric, gradients (reverse mode), clipping and an
 // update node for each trainable parameter that is not frozen in `epoch`,
 // counted from 1. Outputs: loss and metric.

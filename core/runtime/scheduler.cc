@@ -53,15 +53,11 @@ class FlushDenormals {
   const unsigned before_;
 };
 
-// OpenMP keeps this number for each thread.
-void UseThreads(int intra_op) {
-  if (omp_get_max_threads() != intra_op) omp_set_num_threads(intra_op);
-}
-
-// Puts this thread's OpenMP workers in the mode, too. They have that of whoever
-// started them, which may have been before any plan ran.
-void FlushInTeam(int intra_op) {
-  UseThreads(intra_op);
+// Gives this thread an OpenMP team of that size, its workers in the mode, too:
+// they have that of whoever started them, which may have been before any plan
+// ran.
+void UseTeam(int intra_op) {
+  omp_set_num_threads(intra_op);
 #pragma omp parallel num_threads(intra_op)
   SetMode(Mode() | kFlush);
 }
@@ -157,7 +153,7 @@ class Scheduler::Workers {
 
   void Work() {
     const FlushDenormals flush;
-    FlushInTeam(intra_op_);
+    UseTeam(intra_op_);
     std::unique_lock<std::mutex> lock(mutex_);
     while (!quit_) {
       wake_.wait(lock, [this] { return quit_ || CanTake(); });
@@ -198,7 +194,7 @@ Scheduler::~Scheduler() = default;
 // Between two runs of one plan nobody else has changed the team.
 void Scheduler::PrepareTeam(const Plan& plan) {
   if (last_plan_ == &plan && omp_get_max_threads() == intra_op_) return;
-  FlushInTeam(intra_op_);
+  UseTeam(intra_op_);
   last_plan_ = &plan;
 }
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <memory>
 
-#include "absl/strings/ascii.h"
 #include "core/graph/text.h"
 #include "core/passes/passes.h"
 #include "core/train/executor.h"
@@ -75,9 +74,7 @@ absl::StatusOr<Evaluation> EvaluateOn(
   double loss_sum = 0, accuracy_sum = 0;
   std::vector<int> others;
   for (const auto& metric : finetune.metric()) {
-    const std::string& url = metric.type_url();
-    const std::string name =
-        absl::AsciiStrToLower(url.substr(url.rfind('/') + 1));
+    const std::string name = MetricName(metric);
     others.push_back(executor->FindOutput(name));
     result.more.emplace_back(name, 0.0);
   }

@@ -244,25 +244,6 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
   return faults.status();
 }
 
-namespace {
-
-// What a recipe's text says of plugins, which its other parts may need to be
-// understood.
-absl::Status LoadPluginsOf(const std::string& text, const std::string& path,
-                           const std::string& folder,
-                           const OpRegistry& registry) {
-  RecipeDef def;
-  // Faults are told when it is read in earnest.
-  ParseText(text, path, registry, &def).IgnoreError();
-  for (const std::string& plugin : def.plugin()) {
-    const absl::Status status = registry.LoadPlugin(plugin, folder);
-    if (!status.ok()) return Annotate(status, path);
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
                                   const std::vector<std::string>& overrides,
                                   const OpRegistry& registry) {
@@ -271,8 +252,15 @@ absl::StatusOr<Recipe> LoadRecipe(const std::string& path,
   recipe.file = path;
   const size_t slash = path.find_last_of('/');
   if (slash != std::string::npos) recipe.folder = path.substr(0, slash);
-  TAMER_RETURN_IF_ERROR(LoadPluginsOf(text, path, recipe.folder, registry));
-  TAMER_RETURN_IF_ERROR(ParseText(text, path, registry, &recipe.def));
+  absl::Status parsed = ParseText(text, path, registry, &recipe.def);
+  // The rest of the text may be understood only with the plugins it names.
+  const auto plugins = recipe.def.plugin();
+  for (const std::string& plugin : plugins) {
+    const absl::Status status = registry.LoadPlugin(plugin, recipe.folder);
+    if (!status.ok()) return Annotate(status, path);
+  }
+  if (!plugins.empty()) parsed = ParseText(text, path, registry, &recipe.def);
+  TAMER_RETURN_IF_ERROR(parsed);
   for (const std::string& assignment : overrides) {
     TAMER_RETURN_IF_ERROR(ApplyOverride(assignment, &recipe.def));
   }

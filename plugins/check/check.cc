@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "core/collective/collective.h"
-#include "core/op/max_norm.h"
 #include "plugins/check/op_check.h"
 #include "plugins/host/library.h"
 #include "plugins/host/plugins.h"
@@ -16,18 +15,13 @@ namespace {
 
 constexpr int kSeconds = 60;
 
-// Adds "passed" results for the checks of a subject that found no fault.
+// Puts "passed" results before those found.
 void AddPassed(const std::string& subject,
                const std::vector<std::string>& checks,
                std::vector<CheckResult>* results) {
   std::vector<CheckResult> passed;
   for (const std::string& check : checks) {
-    bool failed = false;
-    for (const CheckResult& result : *results) {
-      failed = failed || (result.check == check &&
-                          result.verdict == CheckResult::kFailed);
-    }
-    if (!failed) passed.push_back({CheckResult::kPassed, subject, check, ""});
+    passed.push_back({CheckResult::kPassed, subject, check, ""});
   }
   results->insert(results->begin(), passed.begin(), passed.end());
 }
@@ -47,11 +41,9 @@ std::vector<CheckResult> CheckOneOp(const OpRegistry& registry, const Op& op,
       CheckOpCase(registry, op, one, traits, findings);
     }
   });
-  bool crashed = false;
   for (const CheckResult& result : results) {
-    crashed = crashed || result.verdict == CheckResult::kFailed;
+    if (result.verdict == CheckResult::kFailed) return results;
   }
-  if (crashed) return results;
   std::vector<std::string> checks = {"shapes", "forward", "determinism"};
   if (traits.in_place) checks.push_back("in place");
   if (traits.differentiable) checks.push_back("gradient");
@@ -59,10 +51,6 @@ std::vector<CheckResult> CheckOneOp(const OpRegistry& registry, const Op& op,
     checks.push_back(check);
   }
   AddPassed(subject, checks, &results);
-  if (!traits.differentiable) {
-    results.push_back({CheckResult::kNote, subject, "gradient",
-                       "it has none, so nothing before it can be trained"});
-  }
   return results;
 }
 
@@ -103,6 +91,10 @@ std::vector<CheckResult> CheckOps(const Library& library,
         table.backward != nullptr || table.gradient != nullptr;
     const auto found = CheckOneOp(registry, op, subject, cases, traits);
     results.insert(results.end(), found.begin(), found.end());
+    if (!traits.differentiable) {
+      results.push_back({CheckResult::kNote, subject, "gradient",
+                         "it has none, so nothing before it can be trained"});
+    }
   }
   return results;
 }
@@ -120,10 +112,9 @@ std::vector<CheckResult> CheckLosses(const std::vector<std::string>& names,
                                   : TensorType{DType::kFloat, Shape({-1, 5})}};
     OpTraits traits;
     traits.differentiable = !metric;
-    auto found = CheckOneOp(registry, op,
-                            absl::StrCat(metric ? "metric " : "loss ", name),
-                            {one}, traits);
-    if (metric && !found.empty()) found.pop_back();  // it needs no gradient
+    const auto found = CheckOneOp(
+        registry, op, absl::StrCat(metric ? "metric " : "loss ", name), {one},
+        traits);
     results.insert(results.end(), found.begin(), found.end());
   }
   return results;
@@ -184,7 +175,6 @@ std::vector<CheckResult> CheckUpdates(const std::vector<std::string>& names,
   return results;
 }
 
-// Opening a reader without a file must fail in words.
 std::vector<CheckResult> CheckReaders(const std::vector<std::string>& names) {
   std::vector<CheckResult> results;
   for (const std::string& name : names) {

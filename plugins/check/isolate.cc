@@ -7,13 +7,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 
 namespace tamer {
 namespace {
 
-// Results travel as lines of four fields.
+// Results travel as records of three fields: kind, check, detail.
 constexpr char kField = '\x1f';
 constexpr char kRecord = '\x1e';
 constexpr char kBegins = 'B';
@@ -46,7 +45,6 @@ void Findings::Begin(const std::string& check) {
   // A record of its own kind, so that the parent knows where the child was.
   if (sink) sink({CheckResult::kNote, subject_, check_, ""});
 }
-void Findings::Pass(const std::string& d) { Add(CheckResult::kPassed, d); }
 void Findings::Fail(const std::string& d) { Add(CheckResult::kFailed, d); }
 void Findings::Note(const std::string& d) { Add(CheckResult::kNote, d); }
 

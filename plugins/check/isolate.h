@@ -17,7 +17,6 @@ class Findings {
 
   // Says what is looked at next: what a crash is blamed on.
   void Begin(const std::string& check);
-  void Pass(const std::string& detail);
   void Fail(const std::string& detail);
   void Note(const std::string& detail);
 

@@ -26,11 +26,11 @@ void FillRandom(uint64_t seed, int32_t limit, FencedTensor* tensor) {
   }
 }
 
-absl::StatusOr<std::vector<FencedTensor>> RunKernel(
-    Kernel& kernel, const std::vector<Tensor>& in,
-    std::vector<FencedTensor>* outputs, bool* intact) {
+// `intact` becomes false if something was written beyond an end.
+absl::Status RunKernel(Kernel& kernel, const std::vector<Tensor>& in,
+                       const std::vector<FencedTensor>& outputs, bool* intact) {
   std::vector<Tensor> out;
-  for (const FencedTensor& output : *outputs) out.push_back(output.view());
+  for (const FencedTensor& output : outputs) out.push_back(output.view());
   Fenced scratch(kernel.scratch_bytes());
   if (scratch.bytes() > 0) std::memset(scratch.data(), 0xff, scratch.bytes());
   KernelArgs args;
@@ -39,10 +39,10 @@ absl::StatusOr<std::vector<FencedTensor>> RunKernel(
   args.scratch = scratch.data();
   TAMER_RETURN_IF_ERROR(kernel.Run(args));
   *intact = *intact && scratch.Intact();
-  for (const FencedTensor& output : *outputs) {
+  for (const FencedTensor& output : outputs) {
     *intact = *intact && output.memory->Intact();
   }
-  return *outputs;
+  return absl::OkStatus();
 }
 
 // A node's gradient, computed as it is emitted.
@@ -105,7 +105,7 @@ class EagerGradient : public GradientBuilder {
       outputs.back().Fill(0xff);
     }
     bool intact = true;
-    TAMER_RETURN_IF_ERROR(RunKernel(*kernel, in, &outputs, &intact).status());
+    TAMER_RETURN_IF_ERROR(RunKernel(*kernel, in, outputs, &intact));
     if (!intact) return Invalid("its gradient writes beyond the end");
     const std::string name = absl::StrCat(suffix, "#", emitted_++);
     for (size_t i = 0; i < outputs.size(); ++i) {
@@ -195,8 +195,7 @@ absl::StatusOr<TrialRun> RunTrial(const Trial& trial, Kernel& kernel, int fill,
     run.outputs.emplace_back(type);
     run.outputs.back().Fill(fill);
   }
-  TAMER_RETURN_IF_ERROR(
-      RunKernel(kernel, in, &run.outputs, &run.intact).status());
+  TAMER_RETURN_IF_ERROR(RunKernel(kernel, in, run.outputs, &run.intact));
   for (const auto* group : {&run.inputs, &run.variables}) {
     for (const FencedTensor& tensor : *group) {
       run.intact = run.intact && tensor.memory->Intact();

@@ -57,32 +57,25 @@ class PluginGroup : public Collective {
   bool joined_ = false;
 };
 
-class PluginTransport : public CollectiveTransport {
+class PluginTransport : public FromSchema<CollectiveTransport> {
  public:
   PluginTransport(std::string site, const TamerCollective& table,
                   std::shared_ptr<const Schema> schema)
-      : site_(std::move(site)), table_(table), schema_(std::move(schema)) {}
+      : FromSchema(std::move(schema)), site_(std::move(site)), table_(table) {}
 
-  const std::string& name() const override { return schema_->name(); }
-  const google::protobuf::Descriptor& schema() const override {
-    return schema_->descriptor();
-  }
-  std::unique_ptr<google::protobuf::Message> NewParams() const override {
-    return schema_->New();
-  }
   absl::StatusOr<std::unique_ptr<Collective>> Join(
       const google::protobuf::Message& params) const override {
-    const absl::Status status = schema_->Check(params);
+    const absl::Status status = own_schema()->Check(params);
     if (!status.ok()) return Annotate(status, site_);
     auto group = std::make_unique<PluginGroup>(site_, table_);
-    TAMER_RETURN_IF_ERROR(group->Join(TamerParams{schema_.get(), &params, ""}));
+    TAMER_RETURN_IF_ERROR(
+        group->Join(TamerParams{own_schema().get(), &params, ""}));
     return std::unique_ptr<Collective>(std::move(group));
   }
 
  private:
   const std::string site_;
   const TamerCollective table_;
-  const std::shared_ptr<const Schema> schema_;
 };
 
 }  // namespace

@@ -190,19 +190,11 @@ class BackwardKernel : public PluginKernel {
   TamerBackward call_;
 };
 
-class PluginGradientOp : public Op {
+class PluginGradientOp : public FromSchema<Op> {
  public:
   PluginGradientOp(std::shared_ptr<const OpTable> table,
                    std::shared_ptr<const Schema> schema)
-      : table_(std::move(table)), schema_(std::move(schema)) {}
-
-  const std::string& name() const override { return schema_->name(); }
-  const google::protobuf::Descriptor& schema() const override {
-    return schema_->descriptor();
-  }
-  std::unique_ptr<OpParams> NewParams() const override {
-    return schema_->New();
-  }
+      : FromSchema(std::move(schema)), table_(std::move(table)) {}
 
   absl::StatusOr<Inference> Infer(
       const OpParams& params,
@@ -233,8 +225,8 @@ class PluginGradientOp : public Op {
       for (TensorType& type : *types) type.shape = type.shape.Bind(spec.batch);
     }
     // Parameters have the same places in both tables.
-    SpecView view(*table_, *spec.params, layout.inputs, layout.variables,
-                  layout.outputs, spec);
+    SpecView view(*table_->schema, *spec.params, layout.inputs,
+                  layout.variables, layout.outputs, spec);
     (*view).direction = TAMER_BACKWARD;
     auto kernel = std::make_unique<BackwardKernel>(*table_, spec, layout);
     TAMER_RETURN_IF_ERROR(
@@ -271,7 +263,6 @@ class PluginGradientOp : public Op {
   }
 
   const std::shared_ptr<const OpTable> table_;
-  const std::shared_ptr<const Schema> schema_;
 };
 
 }  // namespace

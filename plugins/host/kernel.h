@@ -6,6 +6,7 @@
 
 #include "core/op/op.h"
 #include "plugins/host/guard.h"
+#include "plugins/host/schema.h"
 #include "plugins/host/tables.h"
 
 namespace tamer {
@@ -28,6 +29,9 @@ class Views {
   Views(const Views&) = delete;
   Views& operator=(const Views&) = delete;
 
+  void Point(absl::Span<const Tensor> tensors) {
+    for (size_t i = 0; i < views_.size(); ++i) views_[i].data = tensors[i].data;
+  }
   TamerTensor* data() { return views_.data(); }
   TamerTensor& operator[](size_t i) { return views_[i]; }
   size_t size() const { return views_.size(); }
@@ -35,6 +39,37 @@ class Views {
  private:
   std::vector<TensorType> types_;
   std::vector<TamerTensor> views_;
+};
+
+// The C view of what a kernel is made for.
+class SpecView {
+ public:
+  SpecView(const Schema& schema, const OpParams& params,
+           const std::vector<TensorType>& inputs,
+           const std::vector<TensorType>& variables,
+           const std::vector<TensorType>& outputs, const KernelSpec& from)
+      : inputs_(inputs),
+        variables_(variables),
+        outputs_(outputs),
+        params_{&schema, &params, ""},
+        spec_(Make<TamerKernelSpec>()) {
+    spec_.params = &params_;
+    spec_.inputs = inputs_.data();
+    spec_.variables = variables_.data();
+    spec_.outputs = outputs_.data();
+    spec_.num_inputs = static_cast<uint32_t>(inputs_.size());
+    spec_.num_variables = static_cast<uint32_t>(variables_.size());
+    spec_.num_outputs = static_cast<uint32_t>(outputs_.size());
+    spec_.batch = from.batch;
+    spec_.stream_key = from.stream_key;
+    spec_.node = from.node.c_str();
+  }
+  TamerKernelSpec& operator*() { return spec_; }
+
+ private:
+  Views inputs_, variables_, outputs_;
+  TamerParams params_;
+  TamerKernelSpec spec_;
 };
 
 // What a plugin's `create` made, and its end.

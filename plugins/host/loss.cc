@@ -3,7 +3,6 @@
 #include "core/op/gradient.h"
 #include "plugins/host/kernel.h"
 #include "plugins/host/op_adapter.h"
-#include "plugins/host/schema.h"
 #include "proto/ops/elementwise.pb.h"
 
 namespace tamer {
@@ -30,26 +29,14 @@ class LossKernel : public PluginKernel {
   }
 
   absl::Status Init(const LossTable& table, const KernelSpec& spec) {
-    const TamerParams params{table.schema.get(), spec.params, ""};
-    TamerKernelSpec view = Make<TamerKernelSpec>();
-    view.params = &params;
-    view.inputs = inputs_.data();
-    view.num_inputs = 2;
-    view.outputs = outputs_.data();
-    view.num_outputs = static_cast<uint32_t>(outputs_.size());
-    view.batch = spec.batch;
-    view.stream_key = spec.stream_key;
-    view.node = spec.node.c_str();
-    return PluginKernel::Init(table.loss.create, table.loss.user, view);
+    SpecView view(*table.schema, *spec.params, spec.inputs, {}, spec.outputs,
+                  spec);
+    return PluginKernel::Init(table.loss.create, table.loss.user, *view);
   }
 
   absl::Status Run(const KernelArgs& args) override {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      inputs_[i].data = args.inputs[i].data;
-    }
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      outputs_[i].data = args.outputs[i].data;
-    }
+    inputs_.Point(args.inputs);
+    outputs_.Point(args.outputs);
     call_.value = args.outputs[0].floats();
     call_.scratch = args.scratch;
     return Guarded(site(), [&](TamerError* error) {
@@ -63,17 +50,11 @@ class LossKernel : public PluginKernel {
   TamerLossCall call_;
 };
 
-class LossOp : public Op {
+class LossOp : public FromSchema<Op> {
  public:
-  explicit LossOp(LossTable table) : table_(std::move(table)) {}
+  explicit LossOp(LossTable table)
+      : FromSchema(table.schema), table_(std::move(table)) {}
 
-  const std::string& name() const override { return table_.schema->name(); }
-  const google::protobuf::Descriptor& schema() const override {
-    return table_.schema->descriptor();
-  }
-  std::unique_ptr<OpParams> NewParams() const override {
-    return table_.schema->New();
-  }
   bool TakesLabels() const override {
     return (table_.loss.flags & TAMER_LOSS_LABELS) != 0;
   }

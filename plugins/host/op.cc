@@ -30,7 +30,6 @@ class ForwardKernel : public PluginKernel {
   ForwardKernel(const OpTable& table, const KernelSpec& spec, size_t inputs)
       : PluginKernel(SiteOf(table.site, spec), table.op.destroy),
         run_(table.op.run),
-        num_inputs_(inputs),
         inputs_(spec.inputs),
         outputs_(spec.outputs),
         call_(Make<TamerCall>()) {
@@ -40,12 +39,8 @@ class ForwardKernel : public PluginKernel {
   }
 
   absl::Status Run(const KernelArgs& args) override {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      inputs_[i].data = args.inputs[i].data;
-    }
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      outputs_[i].data = args.outputs[i].data;
-    }
+    inputs_.Point(args.inputs);
+    outputs_.Point(args.outputs);
     call_.scratch = args.scratch;
     call_.step = args.step;
     return Guarded(site(), [&](TamerError* error) {
@@ -55,23 +50,17 @@ class ForwardKernel : public PluginKernel {
 
  private:
   TamerStatus (*const run_)(void*, const TamerCall*, TamerError*);
-  const size_t num_inputs_;
   Views inputs_, outputs_;  // inputs, then variables
   TamerCall call_;
 };
 
-class PluginOp : public Op {
+class PluginOp : public FromSchema<Op> {
  public:
   PluginOp(std::shared_ptr<const OpTable> table, const Op* gradient)
-      : table_(std::move(table)), gradient_(gradient) {}
+      : FromSchema(table->schema),
+        table_(std::move(table)),
+        gradient_(gradient) {}
 
-  const std::string& name() const override { return table_->schema->name(); }
-  const google::protobuf::Descriptor& schema() const override {
-    return table_->schema->descriptor();
-  }
-  std::unique_ptr<OpParams> NewParams() const override {
-    return table_->schema->New();
-  }
   absl::StatusOr<Inference> Infer(
       const OpParams& params,
       absl::Span<const TensorType> inputs) const override;
@@ -152,7 +141,7 @@ absl::StatusOr<std::unique_ptr<Kernel>> PluginOp::Compile(
   TAMER_ASSIGN_OR_RETURN(const size_t count,
                          CountInputs(*spec.params, spec.inputs, &inference));
   const auto middle = spec.inputs.begin() + static_cast<int64_t>(count);
-  SpecView view(*table_, *spec.params, {spec.inputs.begin(), middle},
+  SpecView view(*table_->schema, *spec.params, {spec.inputs.begin(), middle},
                 {middle, spec.inputs.end()}, spec.outputs, spec);
   (*view).direction = TAMER_FORWARD;
   (*view).inference = table_->InferenceOf(*spec.params);
@@ -168,7 +157,7 @@ double PluginOp::Flops(const KernelSpec& spec) const {
   const auto count = CountInputs(*spec.params, spec.inputs, &inference);
   if (!count.ok()) return Op::Flops(spec);
   const auto middle = spec.inputs.begin() + static_cast<int64_t>(*count);
-  SpecView view(*table_, *spec.params, {spec.inputs.begin(), middle},
+  SpecView view(*table_->schema, *spec.params, {spec.inputs.begin(), middle},
                 {middle, spec.inputs.end()}, spec.outputs, spec);
   double flops = 0;
   const absl::Status status = Guarded(table_->site, [&](TamerError*) {

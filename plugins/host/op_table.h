@@ -13,7 +13,7 @@
 
 namespace tamer {
 
-// A host field of both schemas: whether a node is for prediction.
+// A host field of the op's schema: whether a node is for prediction.
 inline constexpr char kInferenceField[] = "tamer_inference";
 
 // A TamerOp that passed the checks.
@@ -31,37 +31,6 @@ struct OpTable {
                params,
                params.GetDescriptor()->FindFieldByName(kInferenceField));
   }
-};
-
-// The C view of what a kernel is made for.
-class SpecView {
- public:
-  SpecView(const OpTable& table, const OpParams& params,
-           const std::vector<TensorType>& inputs,
-           const std::vector<TensorType>& variables,
-           const std::vector<TensorType>& outputs, const KernelSpec& from)
-      : inputs_(inputs),
-        variables_(variables),
-        outputs_(outputs),
-        params_{table.schema.get(), &params, ""},
-        spec_(Make<TamerKernelSpec>()) {
-    spec_.params = &params_;
-    spec_.inputs = inputs_.data();
-    spec_.variables = variables_.data();
-    spec_.outputs = outputs_.data();
-    spec_.num_inputs = static_cast<uint32_t>(inputs_.size());
-    spec_.num_variables = static_cast<uint32_t>(variables_.size());
-    spec_.num_outputs = static_cast<uint32_t>(outputs_.size());
-    spec_.batch = from.batch;
-    spec_.stream_key = from.stream_key;
-    spec_.node = from.node.c_str();
-  }
-  TamerKernelSpec& operator*() { return spec_; }
-
- private:
-  Views inputs_, variables_, outputs_;
-  TamerParams params_;
-  TamerKernelSpec spec_;
 };
 
 // The op NAMEGradient, which runs the table's `backward`.

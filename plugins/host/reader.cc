@@ -13,25 +13,17 @@ namespace {
 constexpr int64_t kMostBytes = int64_t{1} << 36;
 constexpr int64_t kChunk = 4096;  // samples read at once
 
-class PluginReader : public DataReader {
+class PluginReader : public FromSchema<DataReader> {
  public:
   PluginReader(std::string site, const TamerReader& table,
                std::shared_ptr<const Schema> schema)
-      : site_(std::move(site)), reader_(table), schema_(std::move(schema)) {}
-
-  const std::string& name() const override { return schema_->name(); }
-  const google::protobuf::Descriptor& schema() const override {
-    return schema_->descriptor();
-  }
-  std::unique_ptr<google::protobuf::Message> NewParams() const override {
-    return schema_->New();
-  }
+      : FromSchema(std::move(schema)), site_(std::move(site)), reader_(table) {}
 
   absl::Status Read(const google::protobuf::Message& params,
                     const std::string& folder, Dataset* data) const override {
-    absl::Status status = schema_->Check(params);
+    absl::Status status = own_schema()->Check(params);
     if (!status.ok()) return Annotate(status, site_);
-    const TamerParams view{schema_.get(), &params, folder};
+    const TamerParams view{own_schema().get(), &params, folder};
     TamerDataset found = Make<TamerDataset>();
     TAMER_RETURN_IF_ERROR(Guarded(site_, [&](TamerError* error) {
       return reader_.open(reader_.user, &view, &found, error);
@@ -107,7 +99,6 @@ class PluginReader : public DataReader {
 
   const std::string site_;
   const TamerReader reader_;
-  const std::shared_ptr<const Schema> schema_;
 };
 
 }  // namespace

@@ -56,6 +56,28 @@ class Schema {
   std::unique_ptr<google::protobuf::DynamicMessageFactory> factory_;
 };
 
+// The base of an Op or Extension whose parameters are a plugin's table.
+template <typename Base>
+class FromSchema : public Base {
+ public:
+  explicit FromSchema(std::shared_ptr<const Schema> schema)
+      : schema_(std::move(schema)) {}
+
+  const std::string& name() const final { return schema_->name(); }
+  const google::protobuf::Descriptor& schema() const final {
+    return schema_->descriptor();
+  }
+  std::unique_ptr<google::protobuf::Message> NewParams() const final {
+    return schema_->New();
+  }
+
+ protected:
+  const std::shared_ptr<const Schema>& own_schema() const { return schema_; }
+
+ private:
+  const std::shared_ptr<const Schema> schema_;
+};
+
 // An error unless `text` is a name: letters, digits and _, a letter first;
 // `what` says of what.
 absl::Status CheckIdentifier(const char* text, const char* what);

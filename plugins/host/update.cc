@@ -108,17 +108,10 @@ class UpdateKernel : public Kernel {
   bool created_ = false;
 };
 
-class UpdateOp : public Op {
+class UpdateOp : public FromSchema<Op> {
  public:
-  explicit UpdateOp(RuleTable table) : table_(std::move(table)) {}
-
-  const std::string& name() const override { return table_.schema->name(); }
-  const google::protobuf::Descriptor& schema() const override {
-    return table_.schema->descriptor();
-  }
-  std::unique_ptr<OpParams> NewParams() const override {
-    return table_.schema->New();
-  }
+  explicit UpdateOp(RuleTable table)
+      : FromSchema(table.schema), table_(std::move(table)) {}
 
   absl::StatusOr<Inference> Infer(
       const OpParams& params,

@@ -1,5 +1,5 @@
 // A good plugin in plain tables, which bad ones change: the op Doubled, y = 2 x,
-// with a weight, a parameter and a backward. A plugin's source includes this and
+// with two parameters and a backward. A plugin's source includes this and
 // defines Edit().
 
 #include <cstdlib>
