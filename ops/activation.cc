@@ -5,6 +5,7 @@
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
+#include "ops/internal/activations.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
 #include "ops/internal/primitives.h"
@@ -64,39 +65,6 @@ using ReluOp = ActivationOp<op::Relu, op::RELU>;
 using LeakyReluOp = ActivationOp<op::LeakyRelu, op::LEAKY_RELU>;
 using GeluOp = ActivationOp<op::Gelu, op::GELU>;
 
-TAMER_VECTORIZED void SigmoidGradient(const float* dy, const float* y,
-                                      int64_t n, float* dx) {
-  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
-}
-
-TAMER_VECTORIZED void TanhGradient(const float* dy, const float* y, int64_t n,
-                                   float* dx) {
-  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * (1.0f - y[i] * y[i]);
-}
-
-// With slope 0, ReLU's.
-TAMER_VECTORIZED void LeakyReluGradient(const float* dy, const float* y,
-                                        float slope, int64_t n, float* dx) {
-  for (int64_t i = 0; i < n; ++i) dx[i] = y[i] > 0 ? dy[i] : slope * dy[i];
-}
-
-void Gradient(op::Activation activation, float slope, const float* dy,
-              const float* y, int64_t n, float* dx) {
-  switch (activation) {
-    case op::SIGMOID:
-      return SigmoidGradient(dy, y, n, dx);
-    case op::TANH:
-      return TanhGradient(dy, y, n, dx);
-    case op::RELU:
-      return LeakyReluGradient(dy, y, 0, n, dx);
-    case op::LEAKY_RELU:
-      return LeakyReluGradient(dy, y, slope, n, dx);
-    case op::LINEAR:
-    case op::GELU:
-      return;
-  }
-}
-
 class ActivationGradientOp : public TypedOp<op::ActivationGradient> {
  public:
   absl::StatusOr<Inference> Infer(const OpParams& params,
@@ -121,7 +89,7 @@ class ActivationGradientOp : public TypedOp<op::ActivationGradient> {
       const float* y = args.inputs[1].floats();
       float* dx = args.outputs[0].floats();
       ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        tamer::Gradient(activation, slope, dy + begin, y + begin, end - begin,
+        MultiplyBySlope(activation, slope, dy + begin, y + begin, end - begin,
                         dx + begin);
       });
       return absl::OkStatus();

@@ -7,7 +7,7 @@
 #include "core/op/gradient.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
-#include "ops/internal/primitives.h"
+#include "ops/internal/matmul.h"
 #include "proto/ops/activation.pb.h"
 #include "proto/ops/dense.pb.h"
 #include "proto/ops/shape.pb.h"
@@ -146,6 +146,7 @@ class DenseOp : public TypedOp<op::Dense> {
     shape.bias = dense.bias();
     shape.activation = dense.activation();
     shape.slope = dense.slope();
+    shape.precision = dense.precision();
     return MakeMatmul(shape, dense.activation() == op::GELU);
   }
 
@@ -174,7 +175,10 @@ class AffineOp : public TypedOp<op::Affine> {
   absl::StatusOr<Inference> Infer(const OpParams& params,
                                   Types inputs) const override {
     const op::Affine& affine = Typed(params);
-    if (inputs.size() != 3) {
+    const bool backwards = affine.slope_of() != op::LINEAR;
+    if (backwards) {
+      TAMER_RETURN_IF_ERROR(CheckCount(inputs, 3, "x, weight, z"));
+    } else if (inputs.size() != 3) {
       TAMER_RETURN_IF_ERROR(CheckCount(inputs, 2, "x, weight, and maybe bias"));
     }
     TAMER_RETURN_IF_ERROR(CheckFloats(inputs));
@@ -193,15 +197,27 @@ class AffineOp : public TypedOp<op::Affine> {
                      transposed ? ", transposed," : "", " takes ", in,
                      " numbers a row");
     }
-    if (inputs.size() == 3 && inputs[2].shape != Shape({units})) {
+    const TensorType y{DType::kFloat, WithBack(inputs[0].shape, units)};
+    if (backwards) {
+      if (affine.slope_of() == op::GELU || affine.activation() != op::LINEAR) {
+        return Invalid("slope_of goes with neither GELU nor an activation");
+      }
+      if (inputs[2] != y) {
+        return Invalid("z must be ", y.ToString(), ", but is ",
+                       inputs[2].ToString());
+      }
+    } else if (inputs.size() == 3 && inputs[2].shape != Shape({units})) {
       return Invalid("the bias must be [", units, "], but is ",
                      inputs[2].shape.ToString());
     }
-    return Outputs({{DType::kFloat, WithBack(inputs[0].shape, units)}});
+    return Outputs({y});
   }
 
   absl::Status Gradient(GradientBuilder& g) const override {
     const op::Affine& affine = Typed(g.params());
+    if (affine.slope_of() != op::LINEAR) {
+      return absl::UnimplementedError("Affine with slope_of has no gradient");
+    }
     if (affine.activation() == op::GELU) {
       return absl::UnimplementedError(
           "Affine with GELU has no gradient; use LINEAR and op/Gelu after it");
@@ -224,9 +240,11 @@ class AffineOp : public TypedOp<op::Affine> {
     shape.b_rows = spec.inputs[1].shape.dim(0);
     shape.b_columns = spec.inputs[1].shape.dim(1);
     shape.transpose_b = affine.transpose_weight();
-    shape.bias = spec.inputs.size() == 3;
+    shape.slope_of = affine.slope_of();
+    shape.bias = spec.inputs.size() == 3 && shape.slope_of == op::LINEAR;
     shape.activation = affine.activation();
     shape.slope = affine.slope();
+    shape.precision = affine.precision();
     return MakeMatmul(shape, /*keep_argument=*/false);
   }
 
@@ -309,6 +327,7 @@ class MatMulOp : public TypedOp<op::MatMul> {
     shape.b_columns = spec.inputs[1].shape.back();
     shape.transpose_a = product.transpose_a();
     shape.transpose_b = product.transpose_b();
+    shape.precision = product.precision();
     return MakeMatmul(shape, /*keep_argument=*/false);
   }
 

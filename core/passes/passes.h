@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/graph/graph.h"
+#include "proto/precision.pb.h"
 #include "proto/recipe.pb.h"
 
 // Graph rewrites. Each takes a checked graph and gives a new one; the result
@@ -21,6 +22,13 @@ namespace tamer {
 // For prediction: without dropout and the like, and without what no output
 // needs.
 absl::StatusOr<Graph> Infer(const Graph& network);
+
+// The same graph with less to do, its outputs and variables unchanged: a
+// product of matrices that only an update reads goes into the update, a row sum
+// too; an activation's gradient into the product before it. What nothing needs
+// any more is left out. With BF16, products get that precision. The last pass
+// before a Plan is compiled.
+absl::StatusOr<Graph> Fuse(const Graph& graph, Precision precision = FP32);
 
 // The network with the value called `value` as an input instead of computed,
 // what only it needed being left out. Parameters keep their names.

@@ -22,6 +22,12 @@ std::shared_ptr<const Dataset> Borrow(const Dataset& data) {
   return std::shared_ptr<const Dataset>(&data, [](const Dataset*) {});
 }
 
+ExecutorOptions InBatches() {
+  ExecutorOptions options;
+  options.batch = kBatch;
+  return options;
+}
+
 LoaderOptions InOrder() {
   LoaderOptions options;
   options.batch = kBatch;
@@ -61,8 +67,7 @@ absl::StatusOr<Evaluation> EvaluateOn(
   TAMER_ASSIGN_OR_RETURN(const Graph graph, Evaluate(network, finetune));
   TAMER_ASSIGN_OR_RETURN(
       auto executor,
-      Executor::Make(graph, data, kBatch, /*seed=*/0,
-                     /*parallel_branches=*/false, variables, scheduler));
+      Executor::Make(graph, data, InBatches(), variables, scheduler));
   const int loss = executor->FindOutput("loss");
   const int accuracy = executor->FindOutput("accuracy");
   const std::string logits_name = finetune.has_output()
@@ -127,8 +132,7 @@ absl::Status ForEachOutput(
     const std::function<void(const Tensor&, const Batch&)>& take) {
   TAMER_ASSIGN_OR_RETURN(
       auto executor,
-      Executor::Make(graph, data, kBatch, /*seed=*/0,
-                     /*parallel_branches=*/false, variables, scheduler));
+      Executor::Make(graph, data, InBatches(), variables, scheduler));
   const int index = executor->FindOutput(output);
   if (index < 0) return Invalid("the network has no output \"", output, "\"");
   Loader loader(Borrow(data), scaling, InOrder());

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/passes/passes.h"
+
 namespace tamer {
 namespace {
 
@@ -45,22 +47,23 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data) {
 }
 
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
-    const Graph& graph, const Dataset& data, int64_t batch, uint64_t seed,
-    bool parallel_branches, Variables* variables, Scheduler* scheduler) {
+    const Graph& graph, const Dataset& data, const ExecutorOptions& options,
+    Variables* variables, Scheduler* scheduler) {
   auto executor = std::unique_ptr<Executor>(new Executor);
   executor->scheduler_ = scheduler;
   TAMER_RETURN_IF_ERROR(CheckFits(graph, data));
   for (ValueId id : graph.outputs()) {
     executor->output_names_.push_back(graph.value(id).name);
   }
-  PlanOptions options;
-  options.seed = seed;
-  options.parallel_branches = parallel_branches;
-  const int64_t full = std::min(batch, data.size);
+  TAMER_ASSIGN_OR_RETURN(const Graph fused, Fuse(graph, options.precision));
+  PlanOptions plan;
+  plan.seed = options.seed;
+  plan.parallel_branches = options.parallel_branches;
+  const int64_t full = std::min(options.batch, data.size);
   for (int64_t size : {full, data.size % full}) {
     if (size == 0) continue;
-    options.batch = size;
-    TAMER_RETURN_IF_ERROR(executor->AddPlan(graph, options, variables));
+    plan.batch = size;
+    TAMER_RETURN_IF_ERROR(executor->AddPlan(fused, plan, variables));
   }
   executor->current_ = &executor->plans_[0];
   return executor;

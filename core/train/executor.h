@@ -11,6 +11,15 @@
 
 namespace tamer {
 
+struct ExecutorOptions {
+  int64_t batch = 10;
+  // Of all random streams in the graph.
+  uint64_t seed = 0;
+  // Whether independent nodes may run at once.
+  bool parallel_branches = false;
+  Precision precision = FP32;
+};
+
 // An error if the samples of `data` are not what the graph's inputs take, or
 // its loss needs labels that `data` lacks.
 absl::Status CheckFits(const Graph& graph, const Dataset& data);
@@ -24,12 +33,12 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data);
 // the batch's features, whose number must agree.
 class Executor {
  public:
-  // `data` tells the sizes. `scheduler` and `variables` must outlive
+  // Fuses and compiles `graph`. `data` tells the sizes. `scheduler` and `variables` must outlive
   // the executor; variables that are missing get their initial values by
   // `seed`.
   static absl::StatusOr<std::unique_ptr<Executor>> Make(
-      const Graph& graph, const Dataset& data, int64_t batch, uint64_t seed,
-      bool parallel_branches, Variables* variables, Scheduler* scheduler);
+      const Graph& graph, const Dataset& data, const ExecutorOptions& options,
+      Variables* variables, Scheduler* scheduler);
 
   void set_learning_rate(float rate) { learning_rate_ = rate; }
   void set_momentum(float momentum) { momentum_ = momentum; }

@@ -117,10 +117,13 @@ absl::Status PhaseRun::Compile() {
   }
   if (graph == compiled_) return absl::OkStatus();
   compiled_ = graph;
-  TAMER_ASSIGN_OR_RETURN(
-      executor_,
-      Executor::Make(*graph, *phase_.data, phase_.batch, seed_,
-                     phase_.parallel_branches, variables_, scheduler_));
+  ExecutorOptions options;
+  options.batch = phase_.batch;
+  options.seed = seed_;
+  options.parallel_branches = phase_.parallel_branches;
+  options.precision = phase_.precision;
+  TAMER_ASSIGN_OR_RETURN(executor_, Executor::Make(*graph, *phase_.data, options,
+                                                   variables_, scheduler_));
   names_.clear();
   outputs_.clear();
   for (ValueId id : graph->outputs()) {

@@ -31,6 +31,7 @@ struct Phase {
   int64_t batch = 10;
   uint64_t seed = 1;
   bool parallel_branches = false;
+  Precision precision = FP32;
   float checkpoint_every_seconds = 60;
   int64_t checkpoint_every_steps = 0;  // 0: none
 

@@ -155,10 +155,11 @@ class RbmMonitor::Impl {
     TAMER_ASSIGN_OR_RETURN(const Graph graph, MonitorRbm(setup.network, layer));
     for (auto data : {train_, validation_}) {
       if (data == nullptr) continue;
+      ExecutorOptions options;
+      options.batch = data->size;
       TAMER_ASSIGN_OR_RETURN(
           executors_.emplace_back(),
-          Executor::Make(graph, *data, data->size, /*seed=*/0,
-                         /*parallel_branches=*/false, variables_, scheduler_));
+          Executor::Make(graph, *data, options, variables_, scheduler_));
     }
     return absl::OkStatus();
   }

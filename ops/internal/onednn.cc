@@ -15,15 +15,6 @@ dnnl::memory::desc PlainDesc(const std::vector<int64_t>& dims) {
   return dnnl::memory::desc(dims, dnnl::memory::data_type::f32, strides);
 }
 
-dnnl::memory::desc MatrixDesc(int64_t rows, int64_t columns, bool transposed) {
-  using Tag = dnnl::memory::format_tag;
-  // Tag ba: what lies in memory as [rows, columns] is seen as its transpose.
-  return transposed ? dnnl::memory::desc({columns, rows},
-                                         dnnl::memory::data_type::f32, Tag::ba)
-                    : dnnl::memory::desc({rows, columns},
-                                         dnnl::memory::data_type::f32, Tag::ab);
-}
-
 dnnl::primitive_attr UserScratchpad() {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);

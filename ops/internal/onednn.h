@@ -28,8 +28,6 @@ auto CatchDnnl(const char* what, Make make)
 
 // A plain row-major float descriptor of these dimensions.
 dnnl::memory::desc PlainDesc(const std::vector<int64_t>& dims);
-// A [rows, columns] matrix in memory, or its transposed view, without a copy.
-dnnl::memory::desc MatrixDesc(int64_t rows, int64_t columns, bool transposed);
 
 // A primitive with its arguments' memory objects, made once and run every step.
 class Primitive {

@@ -34,72 +34,6 @@ Eltwise EltwiseOf(op::Activation activation, float slope) {
   return {algorithm::eltwise_linear, 1};
 }
 
-Primitive NewMatmul(const MatmulShape& shape, op::Activation fused) {
-  const memory::desc a =
-      MatrixDesc(shape.a_rows, shape.a_columns, shape.transpose_a);
-  const memory::desc b =
-      MatrixDesc(shape.b_rows, shape.b_columns, shape.transpose_b);
-  const memory::desc c = MatrixDesc(shape.m(), shape.n(), false);
-  const memory::desc bias = MatrixDesc(1, shape.n(), false);
-  dnnl::primitive_attr attributes = UserScratchpad();
-  if (fused != op::LINEAR) {
-    const Eltwise eltwise = EltwiseOf(fused, shape.slope);
-    dnnl::post_ops post;
-    post.append_eltwise(1, eltwise.kind, eltwise.alpha, 0);
-    attributes.set_post_ops(post);
-  }
-  std::vector<Primitive::Argument> arguments = {
-      {DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, c}};
-  if (shape.bias) arguments.push_back({DNNL_ARG_BIAS, bias});
-  const dnnl::matmul::desc desc = shape.bias ? dnnl::matmul::desc(a, b, bias, c)
-                                             : dnnl::matmul::desc(a, b, c);
-  const dnnl::matmul::primitive_desc chosen(desc, attributes, Engine());
-  return Primitive(dnnl::matmul(chosen), std::move(arguments),
-                   chosen.scratchpad_desc());
-}
-
-class MatmulKernel : public Kernel {
- public:
-  MatmulKernel(Primitive matmul, bool bias)
-      : matmul_(std::move(matmul)), bias_(bias) {}
-
-  absl::Status Run(const KernelArgs& args) override {
-    void* a = args.inputs[0].data;
-    void* b = args.inputs[1].data;
-    void* c = args.outputs[0].data;
-    return bias_ ? matmul_.Run({a, b, c, args.inputs[2].data}, args.scratch)
-                 : matmul_.Run({a, b, c}, args.scratch);
-  }
-  int64_t scratch_bytes() const override { return matmul_.scratch_bytes(); }
-
- private:
-  Primitive matmul_;
-  bool bias_;
-};
-
-// A matmul into output 1, then the activation from there to output 0.
-class KeepingKernel : public Kernel {
- public:
-  KeepingKernel(std::unique_ptr<Kernel> matmul,
-                std::unique_ptr<Kernel> activation)
-      : matmul_(std::move(matmul)), activation_(std::move(activation)) {}
-
-  absl::Status Run(const KernelArgs& args) override {
-    KernelArgs part = args;
-    part.outputs = args.outputs.subspan(1, 1);
-    TAMER_RETURN_IF_ERROR(matmul_->Run(part));
-    part.inputs = args.outputs.subspan(1, 1);
-    part.outputs = args.outputs.subspan(0, 1);
-    return activation_->Run(part);
-  }
-  int64_t scratch_bytes() const override {
-    return std::max(matmul_->scratch_bytes(), activation_->scratch_bytes());
-  }
-
- private:
-  std::unique_ptr<Kernel> matmul_, activation_;
-};
-
 // A kernel over input 0 and output 0.
 std::unique_ptr<Kernel> Unary(Primitive primitive) {
   const int64_t scratch = primitive.scratch_bytes();
@@ -128,21 +62,10 @@ absl::StatusOr<std::unique_ptr<Kernel>> Caught(const char* what, Make make) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
-                                                   bool keep_argument) {
-  TAMER_ASSIGN_OR_RETURN(
-      Primitive matmul, CatchDnnl("matmul", [&] {
-        return NewMatmul(shape, keep_argument ? op::LINEAR : shape.activation);
-      }));
-  std::unique_ptr<Kernel> kernel =
-      std::make_unique<MatmulKernel>(std::move(matmul), shape.bias);
-  if (!keep_argument) return kernel;
-  TAMER_ASSIGN_OR_RETURN(
-      std::unique_ptr<Kernel> activation,
-      MakeActivation(shape.activation, shape.slope, shape.m() * shape.n()));
-  kernel =
-      std::make_unique<KeepingKernel>(std::move(kernel), std::move(activation));
-  return kernel;
+void AppendActivation(op::Activation activation, float slope,
+                      dnnl::post_ops* post) {
+  const Eltwise eltwise = EltwiseOf(activation, slope);
+  post->append_eltwise(1, eltwise.kind, eltwise.alpha, 0);
 }
 
 absl::StatusOr<std::unique_ptr<Kernel>> MakeActivation(

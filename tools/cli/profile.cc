@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "absl/strings/str_format.h"
+#include "core/passes/passes.h"
 #include "core/train/files.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
@@ -114,7 +115,9 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
                            OpenNetwork(options.file, registry));
     const std::string pass =
         options.after.empty() ? DefaultPass(named) : options.after;
-    TAMER_ASSIGN_OR_RETURN(const Graph graph, AfterPass(named, pass));
+    TAMER_ASSIGN_OR_RETURN(Graph graph, AfterPass(named, pass));
+    TAMER_ASSIGN_OR_RETURN(graph,
+                           Fuse(graph, named.recipe.def.precision()));
     ProfileOptions profile_options;
     profile_options.batch =
         options.batch > 0 ? options.batch : named.recipe.def.batch_size();

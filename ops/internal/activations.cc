@@ -1,0 +1,82 @@
+#include "ops/internal/activations.h"
+
+#include "core/base/parallel.h"
+#include "ops/internal/vector_math.h"
+
+namespace tamer {
+namespace {
+
+TAMER_VECTORIZED void SigmoidSlope(const float* dy, const float* y, int64_t n,
+                                   float* dx) {
+  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
+}
+
+TAMER_VECTORIZED void TanhSlope(const float* dy, const float* y, int64_t n,
+                                float* dx) {
+  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * (1.0f - y[i] * y[i]);
+}
+
+// With slope 0, ReLU's.
+TAMER_VECTORIZED void LeakyReluSlope(const float* dy, const float* y,
+                                     float slope, int64_t n, float* dx) {
+  for (int64_t i = 0; i < n; ++i) dx[i] = y[i] > 0 ? dy[i] : slope * dy[i];
+}
+
+TAMER_VECTORIZED void Sums(const float* a, const float* b, const float* bias,
+                           int64_t n, float* y) {
+  if (bias == nullptr) {
+    for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i] + bias[i];
+  }
+}
+
+TAMER_VECTORIZED void SigmoidInPlace(int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = 1.0f / (1.0f + Exp(-y[i]));
+}
+
+TAMER_VECTORIZED void LeakyReluInPlace(float slope, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = y[i] > 0 ? y[i] : slope * y[i];
+}
+
+}  // namespace
+
+void MultiplyBySlope(op::Activation activation, float slope, const float* dy,
+                     const float* y, int64_t n, float* dx) {
+  switch (activation) {
+    case op::SIGMOID:
+      return SigmoidSlope(dy, y, n, dx);
+    case op::TANH:
+      return TanhSlope(dy, y, n, dx);
+    case op::RELU:
+      return LeakyReluSlope(dy, y, 0, n, dx);
+    case op::LEAKY_RELU:
+      return LeakyReluSlope(dy, y, slope, n, dx);
+    case op::LINEAR:
+    case op::GELU:
+      return;
+  }
+}
+
+bool ActivatesInSum(op::Activation activation) {
+  return activation != op::TANH && activation != op::GELU;
+}
+
+void ActivatedSum(op::Activation activation, float slope, const float* a,
+                  const float* b, const float* bias, int64_t n, float* y) {
+  Sums(a, b, bias, n, y);
+  switch (activation) {
+    case op::SIGMOID:
+      return SigmoidInPlace(n, y);
+    case op::RELU:
+      return LeakyReluInPlace(0, n, y);
+    case op::LEAKY_RELU:
+      return LeakyReluInPlace(slope, n, y);
+    case op::LINEAR:
+    case op::TANH:
+    case op::GELU:
+      return;
+  }
+}
+
+}  // namespace tamer

@@ -1,0 +1,90 @@
+#include "ops/internal/gradient_product.h"
+
+#include <omp.h>
+
+#include <algorithm>
+
+#include "core/base/tensor.h"
+
+namespace tamer {
+namespace {
+
+// Floats of a block: it and the parameter's rows beside it fit a core's cache.
+constexpr int64_t kBlock = 1 << 15;
+constexpr int64_t kMostBlocks = 64;
+
+}  // namespace
+
+GradientShape GradientShapeOf(const KernelSpec& spec,
+                              const op::UpdateSettings& settings) {
+  GradientShape shape;
+  shape.rows = spec.inputs[0].shape.dim(0);
+  shape.columns = spec.inputs[0].shape.back();
+  shape.precision = settings.precision();
+  for (int i = 0; i < settings.product_size(); ++i) {
+    GradientShape::Term term;
+    const int factors = settings.product(i).row_sum() ? 1 : 2;
+    term.depth = spec.inputs[1 + factors * i].shape.rows();
+    term.factor = settings.product(i).factor();
+    if (settings.product(i).divide_by_batch()) {
+      term.factor /= static_cast<float>(spec.batch);
+    }
+    shape.terms.push_back(term);
+  }
+  return shape;
+}
+
+GradientBlocks::GradientBlocks(const GradientShape& shape)
+    : shape_(shape), team_(std::max(1, omp_get_max_threads())) {
+  omp_set_num_threads(1);  // a block is one thread's
+  const int64_t k = shape.rows, n = shape.columns;
+  const int64_t height =
+      std::max({int64_t{1}, kBlock / n, (k + kMostBlocks - 1) / kMostBlocks});
+  int64_t most = 0;  // scratch of a product
+  // Blocks don't cross from one thread's rows to another's.
+  for (int part = 0; part < team_; ++part) {
+    const IndexRange owned = OwnedPart(k, part, team_);
+    for (int64_t row = owned.begin; row < owned.end; row += height) {
+      Block block;
+      block.rows = {row, std::min(owned.end, row + height)};
+      const int64_t rows = block.rows.size();
+      for (const GradientShape::Term& term : shape.terms) {
+        ProductSettings settings;
+        settings.scale = term.factor;
+        settings.add = !block.products.empty();
+        settings.precision = shape.precision;
+        block.products.emplace_back(MatrixView{term.depth, rows, k, true},
+                                    MatrixView{term.depth, n, n, false},
+                                    MatrixView{rows, n, n, false}, settings);
+        most = std::max(most, block.products.back().scratch_bytes());
+      }
+      blocks_.push_back(std::move(block));
+    }
+  }
+  gradient_bytes_ = Aligned(std::min(k, height) * n * int64_t{sizeof(float)});
+  part_bytes_ = gradient_bytes_ + Aligned(most);
+  omp_set_num_threads(team_);
+}
+
+const float* GradientBlocks::Compute(Block& block, int thread,
+                                     const KernelArgs& args) {
+  char* part = static_cast<char*>(args.scratch) + thread * part_bytes_;
+  float* gradient = reinterpret_cast<float*>(part);
+  for (size_t i = 0; i < block.products.size(); ++i) {
+    absl::Status status = block.products[i].Run(
+        args.inputs[1 + 2 * i].floats() + block.rows.begin,
+        args.inputs[2 + 2 * i].floats(), nullptr, gradient,
+        part + gradient_bytes_);
+    if (!status.ok()) block.status = std::move(status);
+  }
+  return gradient;
+}
+
+absl::Status GradientBlocks::Failure() const {
+  for (const Block& block : blocks_) {
+    if (!block.status.ok()) return block.status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tamer

@@ -1,0 +1,126 @@
+#include "core/base/tensor.h"
+#include "ops/internal/matmul.h"
+#include "ops/internal/primitives.h"
+
+namespace tamer {
+namespace {
+
+using dnnl::memory;
+
+memory::desc DescOf(const MatrixView& view, memory::data_type type) {
+  return view.transposed
+             ? memory::desc({view.columns, view.rows}, type, {1, view.stride})
+             : memory::desc({view.rows, view.columns}, type, {view.stride, 1});
+}
+
+memory::desc FloatDesc(const MatrixView& view) {
+  return DescOf(view, memory::data_type::f32);
+}
+
+dnnl::primitive_attr AttributesOf(const ProductSettings& settings) {
+  dnnl::primitive_attr attributes = UserScratchpad();
+  if (settings.scale != 1) attributes.set_output_scales(0, {settings.scale});
+  dnnl::post_ops post;
+  if (settings.add) post.append_sum(1);
+  if (settings.activation != op::LINEAR) {
+    AppendActivation(settings.activation, settings.slope, &post);
+  }
+  if (post.len() > 0) attributes.set_post_ops(post);
+  return attributes;
+}
+
+Primitive NewReorder(const memory::desc& from, const memory::desc& to) {
+  const dnnl::reorder::primitive_desc chosen(Engine(), from, Engine(), to,
+                                             UserScratchpad());
+  return Primitive(dnnl::reorder(chosen),
+                   {{DNNL_ARG_SRC, from}, {DNNL_ARG_DST, to}},
+                   chosen.scratchpad_desc());
+}
+
+}  // namespace
+
+int64_t Product::Reserve(int64_t bytes) {
+  const int64_t offset = scratch_bytes_;
+  scratch_bytes_ += Aligned(bytes);
+  return offset;
+}
+
+Product::Product(const MatrixView& a, const MatrixView& b, const MatrixView& c,
+                 const ProductSettings& settings)
+    : bias_(settings.bias) {
+  memory::desc a_desc = FloatDesc(a), b_desc = FloatDesc(b);
+  const memory::desc c_desc = FloatDesc(c);
+  const memory::desc bias =
+      FloatDesc({1, c_desc.dims()[1], c_desc.dims()[1], false});
+  const dnnl::primitive_attr attributes = AttributesOf(settings);
+  const auto describe = [&](const memory::desc& a_seen,
+                            const memory::desc& b_seen) {
+    return dnnl::matmul::primitive_desc(
+        bias_ ? dnnl::matmul::desc(a_seen, b_seen, bias, c_desc)
+              : dnnl::matmul::desc(a_seen, b_seen, c_desc),
+        attributes, Engine());
+  };
+  dnnl::matmul::primitive_desc chosen;
+  if (settings.precision == BF16) {
+    const auto bf16 = memory::data_type::bf16;
+    const auto any = memory::format_tag::any;
+    chosen = describe({a_desc.dims(), bf16, memory::format_tag::ab},
+                      {b_desc.dims(), bf16, any});
+    a_.reorder = NewReorder(a_desc, chosen.src_desc());
+    b_.reorder = NewReorder(b_desc, chosen.weights_desc());
+    a_desc = chosen.src_desc();
+    b_desc = chosen.weights_desc();
+    a_.offset = Reserve(a_desc.get_size());
+    b_.offset = Reserve(b_desc.get_size());
+  } else {
+    chosen = describe(a_desc, b_desc);
+  }
+  std::vector<Primitive::Argument> arguments = {{DNNL_ARG_SRC, a_desc},
+                                                {DNNL_ARG_WEIGHTS, b_desc},
+                                                {DNNL_ARG_DST, c_desc}};
+  if (bias_) arguments.push_back({DNNL_ARG_BIAS, bias});
+  matmul_ = Primitive(dnnl::matmul(chosen), std::move(arguments),
+                      chosen.scratchpad_desc());
+  // The roundings are over when the product begins.
+  matmul_offset_ = Reserve(std::max(
+      {matmul_.scratch_bytes(), a_.offset < 0 ? 0 : a_.reorder.scratch_bytes(),
+       b_.offset < 0 ? 0 : b_.reorder.scratch_bytes()}));
+}
+
+absl::Status Product::Round(Factor& factor, const float* from, void* scratch,
+                            void** rounded) {
+  *rounded = const_cast<float*>(from);
+  if (factor.offset < 0) return absl::OkStatus();
+  char* base = static_cast<char*>(scratch);
+  void* to = base + factor.offset;
+  TAMER_RETURN_IF_ERROR(
+      factor.reorder.Run({*rounded, to}, base + matmul_offset_));
+  *rounded = to;
+  return absl::OkStatus();
+}
+
+absl::Status Product::Run(const float* a, const float* b, const float* bias,
+                          float* c, void* scratch) {
+  void *left, *right;
+  TAMER_RETURN_IF_ERROR(Round(a_, a, scratch, &left));
+  TAMER_RETURN_IF_ERROR(Round(b_, b, scratch, &right));
+  void* own = static_cast<char*>(scratch) + matmul_offset_;
+  return bias_ ? matmul_.Run({left, right, c, const_cast<float*>(bias)}, own)
+               : matmul_.Run({left, right, c}, own);
+}
+
+absl::Status CheckPrecision(Precision precision) {
+#if defined(__x86_64__)
+  // avx512bf16 implies all else that is needed.
+  if (precision == BF16 && !__builtin_cpu_supports("avx512bf16")) {
+    return Invalid(
+        "precision BF16 needs a CPU with AVX-512 BF16, which this one lacks; ",
+        "use FP32");
+  }
+#else
+  if (precision == BF16) return Invalid("precision BF16 needs an x86 CPU");
+#endif
+  return absl::OkStatus();
+}
+
+}  // namespace tamer
