@@ -61,34 +61,6 @@ double MeasureFma(int threads) {
   return best;
 }
 
-// A large product of matrices as a plan, best of several runs.
-absl::StatusOr<double> MeasureMatmul(const OpRegistry& registry, int threads) {
-  constexpr int64_t kSize = 1536;
-  Graph graph(&registry);
-  TAMER_RETURN_IF_ERROR(
-      graph.AddInput("x", {DType::kFloat, Shape({-1, kSize})}).status());
-  op::Dense dense;
-  dense.set_units(kSize);
-  TAMER_RETURN_IF_ERROR(graph.AddNode("y", dense, {"x"}).status());
-  TAMER_RETURN_IF_ERROR(graph.AddOutput("y"));
-  Variables variables;
-  PlanOptions options;
-  options.batch = kSize;
-  TAMER_ASSIGN_OR_RETURN(auto plan, Plan::Compile(graph, options, &variables));
-  const std::vector<float> x(kSize * kSize, 0.5f);
-  plan->BindInput(plan->FindInput("x"), x.data());
-  ThreadOptions thread_options;
-  thread_options.intra_op = threads;
-  Scheduler scheduler(thread_options);
-  double best = 0;
-  for (int trial = 0; trial < 10; ++trial) {
-    const auto begin = Clock::now();
-    TAMER_RETURN_IF_ERROR(scheduler.Run(*plan, trial));
-    best = std::max(best, 2.0 * kSize * kSize * kSize / Seconds(begin));
-  }
-  return best;
-}
-
 // y = a x + y, as an update of parameters does it.
 TAMER_VECTORIZED void Triad(const float* x, float a, int64_t n, float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
@@ -131,6 +103,34 @@ int64_t CacheBytes(int name, int64_t fallback) {
 
 }  // namespace
 
+absl::StatusOr<double> MeasureMatmulPeak(const OpRegistry& registry,
+                                         int threads) {
+  constexpr int64_t kSize = 1536;
+  Graph graph(&registry);
+  TAMER_RETURN_IF_ERROR(
+      graph.AddInput("x", {DType::kFloat, Shape({-1, kSize})}).status());
+  op::Dense dense;
+  dense.set_units(kSize);
+  TAMER_RETURN_IF_ERROR(graph.AddNode("y", dense, {"x"}).status());
+  TAMER_RETURN_IF_ERROR(graph.AddOutput("y"));
+  Variables variables;
+  PlanOptions options;
+  options.batch = kSize;
+  TAMER_ASSIGN_OR_RETURN(auto plan, Plan::Compile(graph, options, &variables));
+  const std::vector<float> x(kSize * kSize, 0.5f);
+  plan->BindInput(plan->FindInput("x"), x.data());
+  ThreadOptions thread_options;
+  thread_options.intra_op = threads;
+  Scheduler scheduler(thread_options);
+  double best = 0;
+  for (int trial = 0; trial < 10; ++trial) {
+    const auto begin = Clock::now();
+    TAMER_RETURN_IF_ERROR(scheduler.Run(*plan, trial));
+    best = std::max(best, 2.0 * kSize * kSize * kSize / Seconds(begin));
+  }
+  return best;
+}
+
 double Roofline::BandwidthFor(int64_t working_set) const {
   for (const Level& level : levels) {
     if (working_set <= level.bytes) return level.bytes_per_second;
@@ -144,7 +144,7 @@ absl::StatusOr<Roofline> MeasureRoofline(const OpRegistry& registry,
   roofline.threads = threads;
   roofline.fma_flops = MeasureFma(threads);
   TAMER_ASSIGN_OR_RETURN(roofline.matmul_flops,
-                         MeasureMatmul(registry, threads));
+                         MeasureMatmulPeak(registry, threads));
   const int64_t l1 = CacheBytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
   const int64_t l2 = CacheBytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20);
   const int64_t l3 = CacheBytes(_SC_LEVEL3_CACHE_SIZE, 16 << 20);

@@ -30,6 +30,11 @@ struct Roofline {
   double BandwidthFor(int64_t working_set) const;
 };
 
+// Only matmul_flops: the best of ten FP32 products of 1536 by 1536, on so many
+// threads (0: all cores).
+absl::StatusOr<double> MeasureMatmulPeak(const OpRegistry& registry,
+                                         int threads);
+
 // Measures for about a second and a half. Threads are those of OpenMP.
 absl::StatusOr<Roofline> MeasureRoofline(const OpRegistry& registry,
                                          int threads);

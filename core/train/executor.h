@@ -33,9 +33,9 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data);
 // the batch's features, whose number must agree.
 class Executor {
  public:
-  // Fuses and compiles `graph`. `data` tells the sizes. `scheduler` and `variables` must outlive
-  // the executor; variables that are missing get their initial values by
-  // `seed`.
+  // Fuses and compiles `graph`. `data` tells the sizes. `scheduler` and
+  // `variables` must outlive the executor; variables that are missing get their
+  // initial values by `seed`.
   static absl::StatusOr<std::unique_ptr<Executor>> Make(
       const Graph& graph, const Dataset& data, const ExecutorOptions& options,
       Variables* variables, Scheduler* scheduler);

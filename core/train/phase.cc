@@ -122,8 +122,9 @@ absl::Status PhaseRun::Compile() {
   options.seed = seed_;
   options.parallel_branches = phase_.parallel_branches;
   options.precision = phase_.precision;
-  TAMER_ASSIGN_OR_RETURN(executor_, Executor::Make(*graph, *phase_.data, options,
-                                                   variables_, scheduler_));
+  TAMER_ASSIGN_OR_RETURN(
+      executor_,
+      Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));
   names_.clear();
   outputs_.clear();
   for (ValueId id : graph->outputs()) {

@@ -116,8 +116,7 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
     const std::string pass =
         options.after.empty() ? DefaultPass(named) : options.after;
     TAMER_ASSIGN_OR_RETURN(Graph graph, AfterPass(named, pass));
-    TAMER_ASSIGN_OR_RETURN(graph,
-                           Fuse(graph, named.recipe.def.precision()));
+    TAMER_ASSIGN_OR_RETURN(graph, Fuse(graph, named.recipe.def.precision()));
     ProfileOptions profile_options;
     profile_options.batch =
         options.batch > 0 ? options.batch : named.recipe.def.batch_size();

@@ -1,0 +1,192 @@
+// The benchmark suite: every job in a process of its own, one table, and JSON
+// for tools/compare_bench. See --help.
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "core/profile/roofline.h"
+#include "core/train/files.h"
+#include "tests/bench/jobs.h"
+
+namespace tamer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::vector<std::string> jobs;
+  std::string json;
+  double seconds = 1;
+  int threads = 0;
+  bool inside = false;  // this process runs one job
+};
+
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// Samples a second: the median of ten stretches.
+double Speed(Stepper& stepper, int64_t batch, double seconds) {
+  const auto warm = Clock::now();
+  while (SecondsSince(warm) < seconds / 10) stepper.Step();
+  std::vector<double> speeds;
+  for (int i = 0; i < 10; ++i) {
+    const auto begin = Clock::now();
+    double steps = 0, passed = 0;
+    do {
+      for (int s = 0; s < 10; ++s) stepper.Step();
+      steps += 10;
+      passed = SecondsSince(begin);
+    } while (passed < seconds / 10);
+    speeds.push_back(steps * static_cast<double>(batch) / passed);
+  }
+  std::sort(speeds.begin(), speeds.end());
+  return speeds[5];
+}
+
+int64_t PeakResidentBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+// One job in this process. The peak is measured after it, so that its memory
+// doesn't count.
+Json RunJob(const std::string& name, const Options& options) {
+  const Job job = MakeJob(name);
+  double speed = 0;
+  {
+    Stepper stepper(job, options.threads);
+    speed = Speed(stepper, job.batch, options.seconds);
+  }
+  Json json;
+  json["job"] = name;
+  json["samples_per_second"] = speed;
+  json["peak_rss_bytes"] = PeakResidentBytes();
+  const double flops = speed / static_cast<double>(job.batch) * job.Flops();
+  const double peak = Check(MeasureMatmulPeak(Registry(), options.threads));
+  json["gflops"] = flops / 1e9;
+  json["peak_gflops"] = peak / 1e9;
+  json["share_of_peak"] = flops / peak;
+  json["threads"] = options.threads > 0
+                        ? options.threads
+                        : static_cast<int>(std::thread::hardware_concurrency());
+  return json;
+}
+
+// The same in a process of its own; null if it failed, after telling why.
+Json RunInChild(const std::string& name, const Options& options) {
+  char path[] = "/tmp/tamer_bench_XXXXXX";
+  const int file = mkstemp(path);
+  if (file < 0) Fail(absl::InternalError("no temporary file"));
+  close(file);
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string seconds = absl::StrCat("--seconds=", options.seconds);
+    const std::string threads = absl::StrCat("--threads=", options.threads);
+    const std::string job = "--job=" + name;
+    const std::string json = std::string("--json=") + path;
+    execl("/proc/self/exe", "all", "--inside", job.c_str(), seconds.c_str(),
+          threads.c_str(), json.c_str(), nullptr);
+    _exit(127);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  std::ifstream stream(path);
+  std::stringstream text;
+  text << stream.rdbuf();
+  unlink(path);
+  if (status != 0) return nullptr;
+  const Json parsed = Json::parse(text.str(), nullptr, false);
+  return parsed.is_object() ? parsed["jobs"][0] : Json(nullptr);
+}
+
+std::string CpuName() {
+  std::ifstream stream("/proc/cpuinfo");
+  for (std::string line; std::getline(stream, line);) {
+    if (line.rfind("model name", 0) == 0) {
+      return line.substr(line.find(':') + 2);
+    }
+  }
+  return "unknown";
+}
+
+int Run(const Options& options) {
+  Json result;
+  result["machine"] = {{"cpu", CpuName()},
+                       {"cores", std::thread::hardware_concurrency()}};
+  result["jobs"] = Json::array();
+  std::vector<std::string> names = options.jobs;
+  if (names.empty()) names = JobNames();
+  double peak = 0;
+  bool failed = false;
+  for (const std::string& name : names) {
+    const Json job =
+        options.inside ? RunJob(name, options) : RunInChild(name, options);
+    if (job.is_null()) {
+      std::fprintf(stderr, "%s: left out\n", name.c_str());
+      failed = failed || options.jobs.size() == 1;
+      continue;
+    }
+    peak = std::max(peak, job["peak_gflops"].get<double>());
+    result["jobs"].push_back(job);
+  }
+  result["machine"]["fp32_matmul_gflops"] = peak;
+  if (!options.inside) {
+    std::printf("%-24s %12s %9s %9s\n", "job", "samples/s", "of peak", "MiB");
+  }
+  for (Json& job : result["jobs"]) {
+    // The best that was seen in the run is the peak.
+    job["share_of_peak"] = job["gflops"].get<double>() / peak;
+    if (options.inside) continue;
+    std::printf("%-24s %12.0f %8.1f%% %9.0f\n",
+                job["job"].get<std::string>().c_str(),
+                job["samples_per_second"].get<double>(),
+                100 * job["share_of_peak"].get<double>(),
+                job["peak_rss_bytes"].get<double>() / (1 << 20));
+  }
+  if (!options.inside) {
+    std::printf("peak: %.0f GFLOP/s of FP32 matrix products on %d threads\n",
+                peak,
+                options.threads > 0
+                    ? options.threads
+                    : static_cast<int>(std::thread::hardware_concurrency()));
+  }
+  if (!options.json.empty()) {
+    const absl::Status status =
+        ReplaceFile(options.json, result.dump(2) + "\n");
+    if (!status.ok()) Fail(status);
+  }
+  return failed ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace tamer
+
+int main(int argc, char** argv) {
+  tamer::Options options;
+  CLI::App app("Times Tamer's jobs, each in a process of its own.");
+  app.add_option("--job", options.jobs, "A job; may be repeated. All if none.")
+      ->check(CLI::IsMember(tamer::JobNames()));
+  app.add_option("--seconds", options.seconds, "How long each is timed.")
+      ->check(CLI::Range(0.01, 1000.0));
+  app.add_option("--threads", options.threads, "0: all cores.")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--json", options.json, "Where to write all figures.");
+  app.add_flag("--inside", options.inside, "In this process.")->group("");
+  app.footer(
+      "Example: bazel run -c opt //tests/bench:all -- --json=/tmp/a.json");
+  CLI11_PARSE(app, argc, argv);
+  return tamer::Run(options);
+}

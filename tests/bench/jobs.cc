@@ -1,0 +1,188 @@
+#include "tests/bench/jobs.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/random.h"
+#include "core/graph/text.h"
+#include "core/passes/passes.h"
+#include "google/protobuf/text_format.h"
+#include "ops/builtin.h"
+
+namespace tamer {
+namespace {
+
+constexpr char kMlp[] = R"(
+  input { name: "pixels" shape: [784] }
+  node { name: "h1" input: "pixels" op { [op/Dense] { units: 500 activation: SIGMOID } } }
+  node { name: "h2" input: "h1" op { [op/Dense] { units: 250 activation: SIGMOID } } }
+  node { name: "logits" input: "h2" op { [op/Dense] { units: 10 } } }
+  output: "logits")";
+
+// examples/mnist_dbn.
+constexpr char kDbn[] = R"(
+  input { name: "pixels" shape: [784] }
+  node { name: "d0" input: "pixels" op { [op/Dropout] { rate: 0.25 } } }
+  node { name: "h1" input: "d0" op { [op/Dense] { units: 500 activation: SIGMOID } } }
+  node { name: "d1" input: "h1" op { [op/Dropout] { rate: 0.2 } } }
+  node { name: "h2" input: "d1" op { [op/Dense] { units: 500 activation: SIGMOID } } }
+  node { name: "d2" input: "h2" op { [op/Dropout] { rate: 0.2 } } }
+  node { name: "h3" input: "d2" op { [op/Dense] { units: 2000 activation: SIGMOID } } }
+  node { name: "d3" input: "h3" op { [op/Dropout] { rate: 0.4 } } }
+  node { name: "logits" input: "d3" op { [op/Dense] { units: 10 } } }
+  output: "logits")";
+
+template <typename Message>
+Message Parse(const std::string& text) {
+  Message message;
+  if (!google::protobuf::TextFormat::ParseFromString(text, &message)) abort();
+  return message;
+}
+
+Graph Network(const char* text) {
+  return Check(ParseGraph(text, "bench", &Registry()));
+}
+
+Graph Training(const char* network) {
+  FinetuneDef finetune;
+  finetune.mutable_loss()->set_type_url("op/SoftmaxCrossEntropy");
+  return Check(Finetune(
+      Network(network), finetune,
+      Parse<SolverDef>("nesterov { learning_rate: 0.1 momentum: 0.9 }")));
+}
+
+// One layer's step on what those below made of the data.
+Graph Rbm(const char* network, const std::string& node,
+          const std::string& below) {
+  Graph graph = Check(Infer(Network(network)));
+  if (!below.empty()) graph = Check(CutBelow(graph, below));
+  return Check(
+      Pretrain(graph, Parse<PretrainLayer>("rbm {} node: '" + node + "'"),
+               Parse<SolverDef>("sgd { learning_rate: 0.1 momentum: 0.5 }")));
+}
+
+struct Kind {
+  const char* name;
+  std::function<Graph()> graph;
+  std::vector<int64_t> batches;
+};
+
+const std::vector<Kind>& Kinds() {
+  static const auto* kinds = new std::vector<Kind>{
+      {"mlp_train", [] { return Training(kMlp); }, {10, 100}},
+      {"rbm", [] { return Rbm(kMlp, "h1", ""); }, {10, 100}},
+      {"infer", [] { return Check(Infer(Network(kMlp))); }, {1, 100}},
+      {"dbn_rbm1", [] { return Rbm(kDbn, "h1", ""); }, {100}},
+      {"dbn_rbm2", [] { return Rbm(kDbn, "h2", "h1"); }, {100}},
+      {"dbn_rbm3", [] { return Rbm(kDbn, "h3", "h2"); }, {100}},
+      {"dbn_finetune", [] { return Training(kDbn); }, {100}},
+  };
+  return *kinds;
+}
+
+std::string NameOf(const Kind& kind, int64_t batch, Precision precision) {
+  return absl::StrCat(kind.name, "_", batch, precision == BF16 ? "_bf16" : "");
+}
+
+// All jobs: what they are, their minibatch and precision.
+template <typename Use>
+void ForEachJob(const Use& use) {
+  for (Precision precision : {FP32, BF16}) {
+    for (const Kind& kind : Kinds()) {
+      for (int64_t batch : kind.batches) use(kind, batch, precision);
+    }
+  }
+}
+
+}  // namespace
+
+void Fail(const absl::Status& status) {
+  std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
+  std::exit(1);
+}
+
+const OpRegistry& Registry() {
+  static const OpRegistry* registry = [] {
+    auto* made = new OpRegistry;
+    const absl::Status status = RegisterBuiltinOps(*made);
+    if (!status.ok()) Fail(status);
+    return made;
+  }();
+  return *registry;
+}
+
+double Job::Flops() const {
+  double flops = 0;
+  for (const Node& node : graph.nodes()) {
+    const std::string& op = node.op->name();
+    if (op != "Dense" && op != "Affine" && op != "MatMul") continue;
+    flops += node.op->Flops(BoundSpec(graph, node, batch));
+  }
+  return flops;
+}
+
+std::vector<std::string> JobNames() {
+  std::vector<std::string> names;
+  ForEachJob([&](const Kind& kind, int64_t batch, Precision precision) {
+    names.push_back(NameOf(kind, batch, precision));
+  });
+  return names;
+}
+
+Job MakeJob(const std::string& name) {
+  Job job{name, Graph(&Registry())};
+  bool found = false;
+  ForEachJob([&](const Kind& kind, int64_t batch, Precision precision) {
+    if (NameOf(kind, batch, precision) != name) return;
+    found = true;
+    job.graph = kind.graph();
+    job.batch = batch;
+    job.precision = precision;
+  });
+  if (!found) Fail(absl::NotFoundError(absl::StrCat("no job ", name)));
+  return job;
+}
+
+Stepper::Stepper(const Job& job, int threads)
+    : scheduler_([&] {
+        ThreadOptions options;
+        options.intra_op = threads;
+        return options;
+      }()) {
+  const Graph fused = Check(Fuse(job.graph, job.precision));
+  PlanOptions options;
+  options.batch = job.batch;
+  plan_ = Check(Plan::Compile(fused, options, &variables_));
+  for (ValueId id : fused.inputs()) {
+    const Value& value = fused.value(id);
+    const int input = plan_->FindInput(value.name);
+    if (input < 0) continue;
+    const int64_t n = value.type.shape.Bind(job.batch).elements();
+    if (value.name == "labels") {
+      labels_.resize(n);
+      for (int64_t i = 0; i < n; ++i) labels_[i] = static_cast<int32_t>(i % 10);
+      plan_->BindInput(input, labels_.data());
+    } else if (value.name == "learning_rate") {
+      plan_->BindInput(input, &rate_);
+    } else if (value.name == "momentum") {
+      plan_->BindInput(input, &momentum_);
+    } else {
+      input_ = input;
+      for (int i = 0; i < kMinibatches; ++i) {
+        features_.emplace_back(n * static_cast<int64_t>(sizeof(float)));
+        FillUniform(7, i, n, static_cast<float*>(features_.back().data()));
+      }
+    }
+  }
+}
+
+void Stepper::Step() {
+  plan_->BindInput(input_, features_[step_ % kMinibatches].data());
+  const absl::Status status = scheduler_.Run(*plan_, step_++);
+  if (!status.ok()) Fail(status);
+}
+
+}  // namespace tamer

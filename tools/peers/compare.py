@@ -1,0 +1,349 @@
+#!/usr/bin/python3
+"""Measures the same jobs in Tamer and in PyTorch, in turn, and prints a table."""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TORCH_JOBS = pathlib.Path(__file__).with_name("torch_jobs.py")
+
+# How many times as fast as PyTorch Tamer is to be. PyTorch has no _bf16 jobs:
+# Tamer's are compared to the job in fp32.
+BF16 = "_bf16"
+TARGETS = {
+    "mlp_train_10": 4.5,
+    "mlp_train_100": 1.7,
+    "mlp_train_100_bf16": 2.5,
+    "rbm_10": 3,
+    "rbm_100": 1.4,
+    "rbm_100_bf16": 2,
+    "infer_1": 4,
+    "infer_100": 1.2,
+    "infer_100_bf16": 2,
+    "dbn_rbm1_100": 2,
+    "dbn_rbm1_100_bf16": 3,
+    "dbn_rbm2_100": 2,
+    "dbn_rbm2_100_bf16": 3,
+    "dbn_rbm3_100": 2,
+    "dbn_rbm3_100_bf16": 3,
+    "dbn_finetune_100": 2,
+    "dbn_finetune_100_bf16": 3,
+}
+MEMORY_JOBS, MEMORY_TARGET = ["mlp_train_10", "mlp_train_100"], 0.25
+
+# The whole DBN recipe: how many times each job sees all samples.
+RECIPE_SAMPLES = 60000
+RECIPE_EPOCHS = {
+    "dbn_rbm1_100": 30,
+    "dbn_rbm2_100": 30,
+    "dbn_rbm3_100": 30,
+    "dbn_finetune_100": 100,
+}
+RECIPE_TARGETS = {"": 2, BF16: 3}
+
+COLUMNS = [
+    ("job", "<22"),
+    ("Tamer/s", ">11"),
+    ("of peak", ">8"),
+    ("PyTorch/s", ">11"),
+    ("ratio", ">6"),
+    ("target", ">7"),
+    ("Tamer MB", ">9"),
+    ("PyTorch MB", ">11"),
+    ("PyTorch's best setting", "<0"),
+]
+
+
+def run(command, environment, seconds):
+    """What a process prints, or None after telling what went wrong."""
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60 + 30 * seconds,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(error, file=sys.stderr)
+        return None
+    if done.returncode != 0:
+        words = " ".join(map(str, command))
+        print(f"{words}: exit code {done.returncode}\n{done.stderr[-500:]}",
+              file=sys.stderr)  # fmt: skip
+        return None
+    return done.stdout
+
+
+def measure_tamer(binary, job, seconds):
+    """The binary's JSON for one job, or None."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "tamer.json")
+        command = [binary, f"--job={job}", f"--seconds={seconds}", f"--json={path}"]
+        if run(command, None, seconds) is None:
+            return None
+        with open(path) as file:
+            answer = json.load(file)
+    for found in answer["jobs"]:
+        if found["job"] == job:
+            return {**found, "machine": answer["machine"]}
+    print(f"{binary} has no job {job}", file=sys.stderr)
+    return None
+
+
+def settings():
+    """PyTorch's ways to run: TorchScript or not, and how many threads for its own
+    loops and for BLAS. Debian's pthread build of OpenBLAS has threads beside
+    PyTorch's, and on few cores the two get into each other's way; PyTorch on one
+    thread and BLAS on all is then often the best. The OpenMP build shares
+    PyTorch's threads; it is tried if it is there."""
+    cores = len(os.sched_getaffinity(0))
+    pools = {(1, 1, None), (1, cores, None), (cores, cores, None)}
+    for folder in pathlib.Path("/usr/lib").glob("*/openblas-openmp"):
+        pools.add((cores, cores, str(folder)))
+    return [
+        {"mode": mode, "threads": threads, "blas_threads": blas, "library": library}
+        for threads, blas, library in sorted(pools, key=str)
+        for mode in ("eager", "script")
+    ]
+
+
+def setting_name(setting):
+    kind = "OpenMP BLAS" if setting["library"] else "BLAS"
+    return (
+        f"{setting['mode']}, {setting['threads']} thread(s), "
+        f"{setting['blas_threads']} in {kind}"
+    )
+
+
+def torch_environment(setting):
+    environment = dict(os.environ)
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "LD_LIBRARY_PATH"):
+        environment.pop(name, None)
+    environment["OMP_NUM_THREADS"] = str(setting["threads"])
+    environment["OPENBLAS_NUM_THREADS"] = str(setting["blas_threads"])
+    if setting["library"]:
+        environment["LD_LIBRARY_PATH"] = setting["library"]
+    # PyTorch leaves its AVX-512 loops aside by default; they are the faster ones.
+    with open("/proc/cpuinfo") as file:
+        flags = set(file.read().split())
+    if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
+        environment["ATEN_CPU_CAPABILITY"] = "avx512"
+    return environment
+
+
+def measure_torch(job, setting, variant, seconds):
+    command = ["/usr/bin/python3", str(TORCH_JOBS), "--job", job]
+    command += ["--mode", setting["mode"], "--threads", str(setting["threads"])]
+    command += ["--seconds", str(seconds)]
+    if variant:
+        command += ["--variant", variant]
+    answer = run(command, torch_environment(setting), seconds)
+    return answer and json.loads(answer)
+
+
+def median(rounds, field):
+    return statistics.median(r[field] for r in rounds)
+
+
+def measure(job, rows, binary, options):
+    """Rounds of one PyTorch job and Tamer's jobs that are compared to it."""
+    peers = []
+    for setting in settings():
+        # Which variant is best is found out in a process of its own, so that
+        # trying them doesn't count as memory.
+        trial = measure_torch(job, setting, None, options.seconds / 2)
+        if trial:
+            peers.append((setting, trial["variant"], []))
+    ours = {row: [] for row in rows}
+    turns = [
+        (ours[row], lambda row=row: measure_tamer(binary, row, options.seconds))
+        for row in rows
+    ] + [
+        (
+            rounds,
+            lambda s=setting, v=variant: measure_torch(job, s, v, options.seconds),
+        )
+        for setting, variant, rounds in peers
+    ]
+    for i in range(options.rounds):
+        # Whoever comes first in one round comes last in the next.
+        for rounds, go in turns if i % 2 == 0 else reversed(turns):
+            answer = go()
+            if answer:
+                rounds.append(answer)
+
+    tried = [
+        {
+            **setting,
+            "variant": variant,
+            "samples_per_second": median(rounds, "samples_per_second"),
+            "peak_rss_bytes": median(rounds, "peak_rss_bytes"),
+            "rounds": rounds,
+        }
+        for setting, variant, rounds in peers
+        if rounds
+    ]
+    best = max(tried, key=lambda t: t["samples_per_second"], default=None)
+    results = []
+    for row in rows:
+        result = {"job": row, "target": TARGETS[row], "pytorch": best, "tamer": None}
+        if ours[row]:
+            result["tamer"] = {
+                field: median(ours[row], field)
+                for field in ("samples_per_second", "share_of_peak", "peak_rss_bytes")
+            }
+            result["tamer"]["rounds"] = ours[row]
+        if best and result["tamer"]:
+            result["ratio"] = (
+                result["tamer"]["samples_per_second"] / best["samples_per_second"]
+            )
+        result["settings"] = tried
+        results.append(result)
+    return results
+
+
+def print_row(values):
+    cells = (f"{v:{form}}" for v, (_, form) in zip(values, COLUMNS))
+    print("  ".join(cells).rstrip(), flush=True)
+
+
+def print_result(result):
+    tamer, best = result["tamer"], result["pytorch"]
+    print_row([
+        result["job"],
+        f"{tamer['samples_per_second']:,.0f}" if tamer else "-",
+        f"{100 * tamer['share_of_peak']:.1f} %" if tamer else "-",
+        f"{best['samples_per_second']:,.0f}" if best else "-",
+        f"{result['ratio']:.2f}" if "ratio" in result else "-",
+        f"{result['target']:g}",
+        f"{tamer['peak_rss_bytes'] / 1e6:.0f}" if tamer else "-",
+        f"{best['peak_rss_bytes'] / 1e6:.0f}" if best else "-",
+        f"{setting_name(best)}: {best['variant']}" if best else "-",
+    ])  # fmt: skip
+
+
+def recipe(results, suffix):
+    """How long the whole DBN recipe takes at the measured speeds, or None. Where
+    Tamer has no bf16 job, none is made up."""
+    by_job = {r["job"]: r for r in results}
+    seconds = {"tamer": 0, "pytorch": 0}
+    for job, epochs in RECIPE_EPOCHS.items():
+        result = by_job.get(job + suffix)
+        if not result or "ratio" not in result:
+            return None
+        for side in seconds:
+            speed = result[side]["samples_per_second"]
+            seconds[side] += epochs * RECIPE_SAMPLES / speed
+    return {
+        "recipe": "dbn" + suffix,
+        "tamer_seconds": seconds["tamer"],
+        "pytorch_seconds": seconds["pytorch"],
+        "ratio": seconds["pytorch"] / seconds["tamer"],
+        "target": RECIPE_TARGETS[suffix],
+    }
+
+
+def positive(kind):
+    def parse(text):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError("must be positive")
+        return value
+
+    parse.__name__ = kind.__name__  # what argparse calls it
+    return parse
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: tools/peers/compare.py --rounds 1 rbm_100 infer_1",
+    )
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=", ".join(TARGETS))
+    parser.add_argument("--json", metavar="FILE", help="write all measurements there")
+    parser.add_argument("--seconds", type=positive(float), default=1)
+    parser.add_argument("--rounds", type=positive(int), default=3)
+    parser.add_argument(
+        "--only-check-arguments", action="store_true", help=argparse.SUPPRESS
+    )
+    options = parser.parse_args()
+    for job in options.jobs:
+        if job not in TARGETS:
+            parser.error(f"no job '{job}'; there are {', '.join(TARGETS)}")
+    if options.only_check_arguments:
+        return 0
+    binary = os.path.abspath(
+        os.environ.get("TAMER_BENCH") or ROOT / "bazel-bin/tests/bench/all_bench"
+    )
+
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(
+            f"warning: something else runs here (load {load:.1f}); such figures "
+            "can mislead",
+            file=sys.stderr,
+        )
+    groups = {}
+    for row in options.jobs or TARGETS:
+        groups.setdefault(row.removesuffix(BF16), []).append(row)
+    print_row([name for name, _ in COLUMNS])
+    results = []
+    for job, rows in groups.items():
+        done = measure(job, rows, binary, options)
+        for result in done:
+            print_result(result)
+        results += done
+
+    print()
+    for result in results:
+        if result["job"] in MEMORY_JOBS and "ratio" in result:
+            share = (
+                result["tamer"]["peak_rss_bytes"] / result["pytorch"]["peak_rss_bytes"]
+            )
+            print(
+                f"{result['job']}: Tamer's peak memory is {share:.2f} of PyTorch's; "
+                f"target {MEMORY_TARGET:g}"
+            )
+    recipes = [r for r in (recipe(results, s) for s in RECIPE_TARGETS) if r]
+    for r in recipes:
+        print(
+            f"{r['recipe']}, 60,000 samples, 30 passes a layer and 100 epochs of "
+            f"fine-tuning: Tamer {r['tamer_seconds']:,.0f} s, PyTorch "
+            f"{r['pytorch_seconds']:,.0f} s; ratio {r['ratio']:.2f}, target "
+            f"{r['target']:g}"
+        )
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(
+                {
+                    "seconds": options.seconds,
+                    "rounds": options.rounds,
+                    "load_before": load,
+                    "jobs": results,
+                    "recipes": recipes,
+                },
+                file,
+                indent=1,
+            )
+            file.write("\n")
+    # A missing bf16 job is no failure: not every machine has bf16.
+    failed = [
+        r["job"]
+        for r in results
+        if "ratio" not in r and not (r["pytorch"] and r["job"].endswith(BF16))
+    ]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,440 @@
+#!/usr/bin/python3
+"""Runs one benchmark job in PyTorch and prints its speed as a line of JSON.
+
+A job can be written in several ways, its variants. Which one is fastest depends
+on the job and the machine, so all are tried first and the best one is measured,
+unless --variant names one: PyTorch is to be seen at its best.
+"""
+
+import argparse
+import functools
+import gc
+import json
+import resource
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BATCHES = 10  # how many minibatches of data there are; steps cycle through them
+CHUNKS = 10  # the speed is the best of so many chunks of the time
+LEARNING_RATE, MOMENTUM = 0.02, 0.9
+
+
+def toy_data(batch, features):
+    """Ten noisy prototypes in [0, 1), cut into minibatches, and which it is."""
+    labels = torch.randint(10, (BATCHES * batch,))
+    data = torch.randint(2, (10, features)).float()[labels]
+    data.lerp_(torch.rand_like(data), 0.5)
+    return data.split(batch), labels.split(batch)
+
+
+class InPlaceSigmoid(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sigmoid_()
+
+
+class UniformDropout(nn.Module):
+    """Dropout whose mask comes from uniform_(): nn.Dropout's takes 2.7 times as
+    long on a CPU."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.keep = 1 - rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = torch.empty_like(x).uniform_().lt_(self.keep).mul_(1 / self.keep)
+        return x * mask
+
+
+def mlp(sizes, dropout=()):
+    """Sigmoid layers and linear logits; dropout[i] is the rate before layer i."""
+    layers = []
+    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:])):
+        if i > 0:
+            layers.append(InPlaceSigmoid())
+        if i < len(dropout):
+            layers.append(UniformDropout(dropout[i]))
+        layers.append(nn.Linear(inputs, outputs))
+        nn.init.xavier_uniform_(layers[-1].weight, gain=4)  # as suits a sigmoid
+    return nn.Sequential(*layers)
+
+
+class Loss(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(self.net(x), labels)
+
+
+class LeanNesterov:
+    """What SGD(nesterov=True, foreach=True) computes, without its bookkeeping."""
+
+    def __init__(self, parameters):
+        self.parameters = list(parameters)
+        self.velocities = [torch.zeros_like(p) for p in self.parameters]
+
+    @torch.no_grad()
+    def step(self):
+        gradients = [p.grad for p in self.parameters]
+        torch._foreach_mul_(self.velocities, MOMENTUM)
+        torch._foreach_add_(self.velocities, gradients)
+        torch._foreach_add_(gradients, self.velocities, alpha=MOMENTUM)
+        torch._foreach_add_(self.parameters, gradients, alpha=-LEARNING_RATE)
+
+    def zero_grad(self, set_to_none):
+        for p in self.parameters:
+            p.grad = None
+
+
+class Train:
+    """Softmax cross-entropy and Nesterov momentum on a sigmoid MLP."""
+
+    VARIANTS = {
+        "eager": ["foreach", "single", "lean"],
+        "script": ["foreach", "single", "lean"],
+    }
+    CHECK_STEPS = 200
+
+    def __init__(self, mode, variant, batch, sizes, dropout=()):
+        self.data, self.labels = toy_data(batch, sizes[0])
+        self.model = Loss(mlp(sizes, dropout))
+        self.loss = self.model
+        if mode == "script":
+            self.loss = torch.jit.script(self.model)
+        if variant == "lean":
+            self.solver = LeanNesterov(self.model.parameters())
+        else:
+            self.solver = torch.optim.SGD(
+                self.model.parameters(),
+                LEARNING_RATE,
+                MOMENTUM,
+                nesterov=True,
+                foreach=variant == "foreach",
+            )
+
+    def step(self, i):
+        self.solver.zero_grad(set_to_none=True)
+        self.loss(self.data[i], self.labels[i]).backward()
+        self.solver.step()
+
+    @torch.no_grad()
+    def error(self):
+        losses = [self.loss(x, y) for x, y in zip(self.data, self.labels)]
+        return torch.stack(losses).mean().item()
+
+    def check(self):
+        return falls(self, 0.5)
+
+
+def cd1(
+    x: Tensor, v: Tensor, h: Tensor, s: Tensor, ones: Tensor,
+    w: Tensor, b: Tensor, c: Tensor, dw: Tensor, db: Tensor, dc: Tensor,
+    rate: float, momentum: float,
+):  # fmt: skip
+    """A step of contrastive divergence in place, nothing allocated. The data and
+    the reconstruction lie one below the other in v, and what the hidden units
+    say to them in h, so that one matmul makes the whole gradient."""
+    n = x.size(0)
+    h0, v1, h1 = h[:n], v[n:], h[n:]
+    v[:n].copy_(x)
+    torch.addmm(c, x, w, out=h0)
+    h0.sigmoid_()
+    s.uniform_().lt_(h0)
+    torch.addmm(b, s, w.t(), out=v1)
+    v1.sigmoid_()
+    torch.addmm(c, v1, w, out=h1)
+    h1.sigmoid_().neg_()
+    dw.addmm_(v.t(), h, beta=momentum, alpha=rate / n)
+    db.addmv_(v.t(), ones, beta=momentum, alpha=rate / n)
+    dc.mul_(momentum).add_(h.sum(0), alpha=rate / n)
+    w.add_(dw)
+    b.add_(db)
+    c.add_(dc)
+
+
+def cd1_apart(
+    x: Tensor, v: Tensor, h: Tensor, s: Tensor, ones: Tensor,
+    w: Tensor, b: Tensor, c: Tensor, dw: Tensor, db: Tensor, dc: Tensor,
+    rate: float, momentum: float,
+):  # fmt: skip
+    """The same with two matmuls for the gradient: no copy, no sign to turn."""
+    n = x.size(0)
+    h0, v1, h1, minus = h[:n], v[n:], h[n:], ones[n:]
+    torch.addmm(c, x, w, out=h0)
+    h0.sigmoid_()
+    s.uniform_().lt_(h0)
+    torch.addmm(b, s, w.t(), out=v1)
+    v1.sigmoid_()
+    torch.addmm(c, v1, w, out=h1)
+    h1.sigmoid_()
+    dw.addmm_(x.t(), h0, beta=momentum, alpha=rate / n)
+    dw.addmm_(v1.t(), h1, alpha=-rate / n)
+    db.addmv_(x.t(), ones[:n], beta=momentum, alpha=rate / n)
+    db.addmv_(v1.t(), minus, alpha=rate / n)
+    dc.addmv_(h0.t(), ones[:n], beta=momentum, alpha=rate / n)
+    dc.addmv_(h1.t(), minus, alpha=rate / n)
+    w.add_(dw)
+    b.add_(db)
+    c.add_(dc)
+
+
+class Rbm:
+    """CD-1 with momentum, all Bernoulli: hidden units are sampled where data
+    drive them, probabilities elsewhere."""
+
+    VARIANTS = {"eager": ["joined", "apart"], "script": ["joined", "apart"]}
+    CHECK_STEPS = 300
+
+    def __init__(self, mode, variant, batch, visible, hidden):
+        self.data, _ = toy_data(batch, visible)
+        signs = torch.ones(2 * batch)
+        signs[batch:] = -1
+        self.state = [
+            torch.zeros(2 * batch, visible),
+            torch.zeros(2 * batch, hidden),
+            torch.zeros(batch, hidden),
+            signs,
+            torch.randn(visible, hidden).mul_(0.01),
+            torch.zeros(visible),
+            torch.zeros(hidden),
+            torch.zeros(visible, hidden),
+            torch.zeros(visible),
+            torch.zeros(hidden),
+        ]
+        function = cd1 if variant == "joined" else cd1_apart
+        self.update = torch.jit.script(function) if mode == "script" else function
+
+    def step(self, i):
+        self.update(self.data[i], *self.state, LEARNING_RATE, MOMENTUM)
+
+    def error(self):
+        w, b, c = self.state[4:7]
+        x = torch.cat(self.data)
+        h = (x @ w + c).sigmoid_()
+        return F.mse_loss((h @ w.t() + b).sigmoid_(), x).item()
+
+    def check(self):
+        return falls(self, 0.5)
+
+
+class Infer:
+    """The logits of a sigmoid MLP."""
+
+    VARIANTS = {
+        "eager": ["modules", "functions", "buffers", "vectors", "mkldnn"],
+        "script": ["traced", "frozen", "optimized"],
+    }
+
+    def __init__(self, mode, variant, batch, sizes):
+        self.data, _ = toy_data(batch, sizes[0])
+        self.model = mlp(sizes).eval()
+        self.layers = [m for m in self.model if isinstance(m, nn.Linear)]
+        self.answer = getattr(self, variant)(batch)
+
+    def modules(self, batch):
+        return self.model
+
+    def functions(self, batch):
+        *hidden, last = [(m.weight, m.bias) for m in self.layers]
+
+        def answer(x):
+            for w, b in hidden:
+                x = F.linear(x, w, b).sigmoid_()
+            return F.linear(x, *last)
+
+        return answer
+
+    def buffers(self, batch):
+        *hidden, last = [
+            (m.weight.t(), m.bias, torch.empty(batch, len(m.bias)))
+            for m in self.layers
+        ]
+
+        def answer(x):
+            for w, b, y in hidden:
+                x = torch.addmm(b, x, w, out=y).sigmoid_()
+            w, b, y = last
+            return torch.addmm(b, x, w, out=y)
+
+        return answer
+
+    def vectors(self, batch):
+        """One sample as a vector, so that BLAS sees a matrix and a vector."""
+        if batch != 1:
+            return None
+        self.data = [x[0] for x in self.data]
+        *hidden, last = [
+            (m.weight, m.bias, torch.empty(len(m.bias))) for m in self.layers
+        ]
+
+        def answer(x):
+            for w, b, y in hidden:
+                x = torch.addmv(b, w, x, out=y).sigmoid_()
+            w, b, y = last
+            return torch.addmv(b, w, x, out=y)
+
+        return answer
+
+    def mkldnn(self, batch):
+        from torch.utils import mkldnn
+
+        model = mkldnn.to_mkldnn(self.model)
+        return lambda x: model(x.to_mkldnn()).to_dense()
+
+    def traced(self, batch):
+        return torch.jit.trace(self.model, self.data[0])
+
+    def frozen(self, batch):
+        return torch.jit.freeze(self.traced(batch))
+
+    def optimized(self, batch):
+        return torch.jit.optimize_for_inference(self.traced(batch))
+
+    def step(self, i):
+        return self.answer(self.data[i])
+
+    def error(self):
+        return max(self.step(i).abs().max().item() for i in range(BATCHES))
+
+    def check(self):
+        """Whether the answers are those of a plain evaluation in doubles."""
+        worst = 0
+        for i, x in enumerate(self.data):
+            answer = self.step(i)
+            x = x.double()
+            for layer in self.layers:
+                x = x @ layer.weight.double().t() + layer.bias.double()
+                if layer is not self.layers[-1]:
+                    x = x.sigmoid()
+            worst = max(worst, (answer - x).abs().max().item())
+        return worst < 1e-3, f"differs by {worst:.1e} at most from doubles"
+
+
+def falls(job, factor):
+    """Whether training brings the error down by that factor."""
+    before = job.error()
+    for i in range(job.CHECK_STEPS):
+        job.step(i % BATCHES)
+    after = job.error()
+    return after < factor * before, f"error {before:.4f} -> {after:.4f}"
+
+
+MLP = [784, 500, 250, 10]
+DBN = [784, 500, 500, 2000, 10]
+
+# Name: how it is made from mode and variant, minibatch size.
+JOBS = {
+    "mlp_train_10": (functools.partial(Train, sizes=MLP), 10),
+    "mlp_train_100": (functools.partial(Train, sizes=MLP), 100),
+    "rbm_10": (functools.partial(Rbm, visible=784, hidden=500), 10),
+    "rbm_100": (functools.partial(Rbm, visible=784, hidden=500), 100),
+    "infer_1": (functools.partial(Infer, sizes=MLP), 1),
+    "infer_100": (functools.partial(Infer, sizes=MLP), 100),
+    "dbn_rbm1_100": (functools.partial(Rbm, visible=784, hidden=500), 100),
+    "dbn_rbm2_100": (functools.partial(Rbm, visible=500, hidden=500), 100),
+    "dbn_rbm3_100": (functools.partial(Rbm, visible=500, hidden=2000), 100),
+    "dbn_finetune_100": (
+        functools.partial(Train, sizes=DBN, dropout=[0.25, 0.2, 0.2, 0.4]),
+        100,
+    ),
+}
+
+
+def run(step, count):
+    """How many seconds so many steps take."""
+    began = time.perf_counter()
+    for i in range(count):
+        step(i % BATCHES)
+    return time.perf_counter() - began
+
+
+def chunk_speeds(job, batch, seconds):
+    """Samples a second in each of CHUNKS chunks of the time."""
+    run(job.step, 2 * BATCHES)  # warm up; TorchScript optimizes in the first runs
+    count = max(1, round(10 * seconds / CHUNKS / run(job.step, 10)))
+    return [batch * count / run(job.step, count) for _ in range(CHUNKS)]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Example: tools/peers/torch_jobs.py --job mlp_train_100 --threads 2\n"
+        "         tools/peers/torch_jobs.py --job rbm_10 --threads 1 --check",
+    )
+    parser.add_argument("--job", required=True, choices=JOBS)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--mode", choices=["eager", "script"], default="eager")
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--variant", help="measure this one; the default tries all")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="instead of measuring, see that each variant computes the right thing",
+    )
+    args = parser.parse_args()
+    make, batch = JOBS[args.job]
+    variants = make.func.VARIANTS[args.mode]
+    if batch != 1:
+        variants = [v for v in variants if v != "vectors"]
+    if args.variant:
+        if args.variant not in variants:
+            parser.error(f"{args.job} has the variants {', '.join(variants)}")
+        variants = [args.variant]
+
+    torch.set_flush_denormal(True)  # before there are threads, which inherit it
+    torch.set_num_threads(args.threads)
+    gc.disable()
+    # Without gradients tensors need no bookkeeping.
+    with torch.inference_mode(make.func is not Train):
+
+        def prepare(variant):
+            torch.manual_seed(1)
+            return make(args.mode, variant, batch)
+
+        if args.check:
+            good = True
+            for variant in variants:
+                passed, what = prepare(variant).check()
+                print(f"{args.job} {args.mode} {variant}: {what}", end="")
+                print("" if passed else ": WRONG")
+                good = good and passed
+            return 0 if good else 1
+
+        if len(variants) > 1:
+            variants.sort(
+                key=lambda v: -max(
+                    chunk_speeds(prepare(v), batch, args.seconds / 3)
+                )
+            )
+        job = prepare(variants[0])
+        speeds = chunk_speeds(job, batch, args.seconds)
+        if not torch.tensor(job.error()).isfinite():
+            print(f"{args.job}: the result is not finite", file=sys.stderr)
+            return 1
+    print(
+        json.dumps(
+            {
+                "job": args.job,
+                "samples_per_second": max(speeds),
+                "median": statistics.median(speeds),
+                "peak_rss_bytes": 1024
+                * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                "threads": args.threads,
+                "mode": args.mode,
+                "variant": variants[0],
+                "torch": torch.__version__,
+            }
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
