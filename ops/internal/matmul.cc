@@ -8,6 +8,7 @@
 #include "core/base/parallel.h"
 #include "core/base/tensor.h"
 #include "ops/internal/activations.h"
+#include "ops/internal/prefetch.h"
 #include "ops/internal/primitives.h"
 
 namespace tamer {
@@ -171,6 +172,7 @@ class InnerMatmul : public HalvedMatmul {
     const int64_t m = shape.m(), k = shape.k(), n = shape.n();
     ProductSettings settings;
     settings.precision = shape.precision;
+    settings.gather_a = true;
     for (int64_t& half : halves_) {
       half = Reserve(m * n * static_cast<int64_t>(sizeof(float)));
     }
@@ -208,11 +210,14 @@ class InnerMatmul : public HalvedMatmul {
     const char* base = static_cast<const char*>(args.scratch);
     const float* bias = shape_.bias ? args.inputs[2].floats() : nullptr;
     if (bias != nullptr) bias += columns.begin;
+    const float* one = reinterpret_cast<const float*>(base + halves_[0]);
+    const float* other = reinterpret_cast<const float*>(base + halves_[1]);
+    constexpr int64_t kAhead = 4;
     for (int64_t r = 0; columns.size() > 0 && r < shape_.m(); ++r) {
       const int64_t at = r * shape_.n() + columns.begin;
-      ActivatedSum(shape_.activation, shape_.slope,
-                   reinterpret_cast<const float*>(base + halves_[0]) + at,
-                   reinterpret_cast<const float*>(base + halves_[1]) + at, bias,
+      Prefetch(one + at + kAhead * shape_.n(), columns.size());
+      Prefetch(other + at + kAhead * shape_.n(), columns.size());
+      ActivatedSum(shape_.activation, shape_.slope, one + at, other + at, bias,
                    columns.size(), args.outputs[0].floats() + at);
     }
   }

@@ -54,6 +54,9 @@ struct ProductSettings {
   // C = scale * A B, added to what is in C if `add`.
   float scale = 1;
   bool add = false;
+  // Whether A is copied together first. A product reads it in an order that no
+  // cache foresees, which is slow unless A stands in the core's own cache.
+  bool gather_a = false;
   Precision precision = FP32;
 };
 
@@ -79,6 +82,7 @@ class Product {
                      void** rounded);
   int64_t Reserve(int64_t bytes);
 
+  MatrixView gathered_;  // A, if it is gathered
   Factor a_, b_;
   Primitive matmul_;
   bool bias_;

@@ -1,5 +1,8 @@
+#include <cstring>
+
 #include "core/base/tensor.h"
 #include "ops/internal/matmul.h"
+#include "ops/internal/prefetch.h"
 #include "ops/internal/primitives.h"
 
 namespace tamer {
@@ -35,6 +38,16 @@ Primitive NewReorder(const memory::desc& from, const memory::desc& to) {
   return Primitive(dnnl::reorder(chosen),
                    {{DNNL_ARG_SRC, from}, {DNNL_ARG_DST, to}},
                    chosen.scratchpad_desc());
+}
+
+// The rows of a matrix, one behind the other.
+void Gather(const float* from, const MatrixView& view, float* to) {
+  const int64_t bytes = view.columns * static_cast<int64_t>(sizeof(float));
+  for (int64_t r = 0; r < view.rows; ++r) {
+    const float* row = from + r * view.stride;
+    Prefetch(row + 2 * view.stride, view.columns);
+    std::memcpy(to + r * view.columns, row, bytes);
+  }
 }
 
 }  // namespace
@@ -73,6 +86,11 @@ Product::Product(const MatrixView& a, const MatrixView& b, const MatrixView& c,
     a_.offset = Reserve(a_desc.get_size());
     b_.offset = Reserve(b_desc.get_size());
   } else {
+    if (settings.gather_a && !a.transposed) {
+      gathered_ = a;
+      a_desc = FloatDesc({a.rows, a.columns, a.columns, false});
+      a_.offset = Reserve(a_desc.get_size());
+    }
     chosen = describe(a_desc, b_desc);
   }
   std::vector<Primitive::Argument> arguments = {{DNNL_ARG_SRC, a_desc},
@@ -83,8 +101,8 @@ Product::Product(const MatrixView& a, const MatrixView& b, const MatrixView& c,
                       chosen.scratchpad_desc());
   // The roundings are over when the product begins.
   matmul_offset_ = Reserve(std::max(
-      {matmul_.scratch_bytes(), a_.offset < 0 ? 0 : a_.reorder.scratch_bytes(),
-       b_.offset < 0 ? 0 : b_.reorder.scratch_bytes()}));
+      {matmul_.scratch_bytes(), a_.reorder.scratch_bytes(),
+       b_.reorder.scratch_bytes()}));
 }
 
 absl::Status Product::Round(Factor& factor, const float* from, void* scratch,
@@ -102,7 +120,12 @@ absl::Status Product::Round(Factor& factor, const float* from, void* scratch,
 absl::Status Product::Run(const float* a, const float* b, const float* bias,
                           float* c, void* scratch) {
   void *left, *right;
-  TAMER_RETURN_IF_ERROR(Round(a_, a, scratch, &left));
+  if (gathered_.rows > 0) {
+    left = static_cast<char*>(scratch) + a_.offset;
+    Gather(a, gathered_, static_cast<float*>(left));
+  } else {
+    TAMER_RETURN_IF_ERROR(Round(a_, a, scratch, &left));
+  }
   TAMER_RETURN_IF_ERROR(Round(b_, b, scratch, &right));
   void* own = static_cast<char*>(scratch) + matmul_offset_;
   return bias_ ? matmul_.Run({left, right, c, const_cast<float*>(bias)}, own)

@@ -8,6 +8,7 @@
 #include "core/base/parallel.h"
 #include "core/base/tensor.h"
 #include "ops/internal/gradient_product.h"
+#include "ops/internal/prefetch.h"
 
 // Update of a parameter by a gradient that never leaves the registers. The
 // gradient sum_i factor_i * a_i' b_i is made in tiles of 6 rows and 64 columns;
@@ -244,6 +245,8 @@ class Worker {
     for (int64_t d = 0; d < term.depth; d += Kind::kPacked) {
       const float* row = from + d * from_stride;
       const float* next = d + 1 < term.depth ? row + from_stride : nullptr;
+      Prefetch(row + 4 * from_stride, columns);
+      if (Kind::kPacked > 1) Prefetch(row + 5 * from_stride, columns);
       for (int64_t c = 0; c < columns; c += kLanes) {
         Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
                    Mask(columns - c), scale, to + c);
