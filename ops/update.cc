@@ -356,7 +356,7 @@ std::unique_ptr<Kernel> MakeTiled(const Common& common,
                                   const GradientShape& shape,
                                   const MakeRule& make_rule) {
   const int team = std::max(1, omp_get_max_threads());
-  const int64_t part = TileScratchBytes<Rule>(shape);
+  const int64_t part = TileScratchBytes(shape);
   const bool alone = shape.rows * shape.columns < kGrain;
   return MakeKernel(
       [common, shape, make_rule, team, part, alone](const KernelArgs& args) {

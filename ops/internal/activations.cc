@@ -1,5 +1,7 @@
 #include "ops/internal/activations.h"
 
+#include <algorithm>
+
 #include "core/base/parallel.h"
 #include "ops/internal/vector_math.h"
 
@@ -24,7 +26,9 @@ TAMER_VECTORIZED void LeakyReluSlope(const float* dy, const float* y,
 
 TAMER_VECTORIZED void Sums(const float* a, const float* b, const float* bias,
                            int64_t n, float* y) {
-  if (bias == nullptr) {
+  if (b == nullptr) {
+    for (int64_t i = 0; i < n; ++i) y[i] = a[i] + bias[i];
+  } else if (bias == nullptr) {
     for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
   } else {
     for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i] + bias[i];
@@ -64,7 +68,11 @@ bool ActivatesInSum(op::Activation activation) {
 
 void ActivatedSum(op::Activation activation, float slope, const float* a,
                   const float* b, const float* bias, int64_t n, float* y) {
-  Sums(a, b, bias, n, y);
+  if (b != nullptr || bias != nullptr) {
+    Sums(a, b, bias, n, y);
+  } else if (y != a) {
+    std::copy(a, a + n, y);
+  }
   switch (activation) {
     case op::SIGMOID:
       return SigmoidInPlace(n, y);

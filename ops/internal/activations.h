@@ -13,8 +13,8 @@ namespace tamer {
 void MultiplyBySlope(op::Activation activation, float slope, const float* dy,
                      const float* y, int64_t n, float* dx);
 
-// y[i] = activation(a[i] + b[i] + bias[i]), bias being null for none. For what
-// ActivatesInSum() says.
+// y[i] = activation(a[i] + b[i] + bias[i]), b or bias being null for none. For
+// what ActivatesInSum() says. y may be a.
 void ActivatedSum(op::Activation activation, float slope, const float* a,
                   const float* b, const float* bias, int64_t n, float* y);
 bool ActivatesInSum(op::Activation activation);

@@ -3,11 +3,13 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <variant>
 #include <vector>
 
 #include "core/base/parallel.h"
 #include "core/base/tensor.h"
 #include "ops/internal/activations.h"
+#include "ops/internal/bf16_product.h"
 #include "ops/internal/prefetch.h"
 #include "ops/internal/primitives.h"
 
@@ -77,9 +79,19 @@ class WholeMatmul : public Kernel {
   Product product_;
 };
 
+using AnyProduct = std::variant<Product, Bf16Product>;
+
+AnyProduct NewProduct(const MatrixView& a, const MatrixView& b,
+                      const MatrixView& c, const ProductSettings& settings) {
+  if (settings.precision == BF16 && Bf16Product::Can()) {
+    return Bf16Product(a, b, c);
+  }
+  return Product(a, b, c, settings);
+}
+
 // What a thread multiplies, on its own.
 struct Share {
-  Product product;
+  AnyProduct product;
   int64_t a, b, c;      // where in the matrices it begins
   IndexRange columns;   // of C
   int64_t scratch = 0;  // where in the kernel's
@@ -101,16 +113,23 @@ class HalvedMatmul : public Kernel {
     return offset;
   }
   void Add(Share share) {
-    share.scratch = Reserve(share.product.scratch_bytes());
+    share.scratch = Reserve(
+        std::visit([](const auto& product) { return product.scratch_bytes(); },
+                   share.product));
     shares_.push_back(std::move(share));
     failures_.emplace_back();
   }
   // Multiplies share `i`; what fails is told by Failure().
   void Multiply(size_t i, const KernelArgs& args, const float* bias, float* c) {
     Share& share = shares_[i];
-    absl::Status status = share.product.Run(
-        args.inputs[0].floats() + share.a, args.inputs[1].floats() + share.b,
-        bias, c + share.c, static_cast<char*>(args.scratch) + share.scratch);
+    const float* a = args.inputs[0].floats() + share.a;
+    const float* b = args.inputs[1].floats() + share.b;
+    void* scratch = static_cast<char*>(args.scratch) + share.scratch;
+    if (auto* rounded = std::get_if<Bf16Product>(&share.product)) {
+      return rounded->Run(a, b, c + share.c, scratch);
+    }
+    absl::Status status =
+        std::get<Product>(share.product).Run(a, b, bias, c + share.c, scratch);
     if (!status.ok()) failures_[i] = std::move(status);
   }
   absl::Status Failure() const {
@@ -139,9 +158,11 @@ class ColumnsMatmul : public HalvedMatmul {
     for (int part = 0; part < parts; ++part) {
       const IndexRange range = OwnedPart(n, part, parts);
       if (range.size() == 0) continue;
-      Add({Product({m, k, k, false}, {range.size(), k, k, true},
-                   {m, range.size(), n, false}, SettingsOf(shape)),
+      Add({NewProduct({m, k, k, false}, {range.size(), k, k, true},
+                      {m, range.size(), n, false}, SettingsOf(shape)),
            0, range.begin * k, range.begin, range});
+      activates_ = std::holds_alternative<Bf16Product>(shares_[0].product) &&
+                   (shape.bias || shape.activation != op::LINEAR);
     }
   }
 
@@ -152,7 +173,14 @@ class ColumnsMatmul : public HalvedMatmul {
     OnTeam(/*alone=*/false, [&](int thread, int threads) {
       for (size_t i = thread; i < shares_.size(); i += threads) {
         const IndexRange columns = shares_[i].columns;
-        Multiply(i, args, bias == nullptr ? nullptr : bias + columns.begin, c);
+        const float* own_bias =
+            bias == nullptr ? nullptr : bias + columns.begin;
+        Multiply(i, args, own_bias, c);
+        for (int64_t r = 0; activates_ && r < shape_.m(); ++r) {
+          float* row = c + r * shape_.n() + columns.begin;
+          ActivatedSum(shape_.activation, shape_.slope, row, nullptr, own_bias,
+                       columns.size(), row);
+        }
         for (int64_t r = 0; z != nullptr && r < shape_.m(); ++r) {
           const int64_t at = r * shape_.n() + columns.begin;
           MultiplyBySlope(shape_.slope_of, shape_.slope, c + at, z + at,
@@ -162,6 +190,9 @@ class ColumnsMatmul : public HalvedMatmul {
     });
     return Failure();
   }
+
+ private:
+  bool activates_ = false;  // the products are sums alone
 };
 
 // C = A B: the halves of the inner dimension are multiplied apart and added.
@@ -182,9 +213,9 @@ class InnerMatmul : public HalvedMatmul {
       for (int part = 0; part < shares_a_half_; ++part) {
         const IndexRange range = OwnedPart(n, part, shares_a_half_);
         if (range.size() == 0) continue;
-        Add({Product({m, inner.size(), k, false},
-                     {inner.size(), range.size(), n, false},
-                     {m, range.size(), n, false}, settings),
+        Add({NewProduct({m, inner.size(), k, false},
+                        {inner.size(), range.size(), n, false},
+                        {m, range.size(), n, false}, settings),
              inner.begin, inner.begin * n + range.begin, c + range.begin,
              range});
       }
@@ -261,10 +292,13 @@ std::unique_ptr<Kernel> NewMatmul(const MatmulShape& shape) {
 absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
                                                    bool keep_argument) {
   TAMER_RETURN_IF_ERROR(CheckPrecision(shape.precision));
-  const bool inner = LargeParameter(shape) && !shape.transpose_b;
+  const bool sums =
+      LargeParameter(shape) && (!shape.transpose_b || shape.precision == BF16);
   const bool after =
-      keep_argument || (inner && !ActivatesInSum(shape.activation));
+      keep_argument || (sums && !ActivatesInSum(shape.activation));
   MatmulShape sum = shape;
+  // Too small for rounding to gain more than it costs.
+  if (shape.b_rows * shape.b_columns < kLargeMatrix) sum.precision = FP32;
   if (after) sum.activation = op::LINEAR;
   TAMER_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel,
                          CatchDnnl("matmul", [&] { return NewMatmul(sum); }));

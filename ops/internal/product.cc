@@ -100,9 +100,9 @@ Product::Product(const MatrixView& a, const MatrixView& b, const MatrixView& c,
   matmul_ = Primitive(dnnl::matmul(chosen), std::move(arguments),
                       chosen.scratchpad_desc());
   // The roundings are over when the product begins.
-  matmul_offset_ = Reserve(std::max(
-      {matmul_.scratch_bytes(), a_.reorder.scratch_bytes(),
-       b_.reorder.scratch_bytes()}));
+  matmul_offset_ =
+      Reserve(std::max({matmul_.scratch_bytes(), a_.reorder.scratch_bytes(),
+                        b_.reorder.scratch_bytes()}));
 }
 
 absl::Status Product::Round(Factor& factor, const float* from, void* scratch,
