@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "ops/internal/testing.h"
 #include "proto/ops/dense.pb.h"
@@ -149,6 +150,110 @@ TEST(AffineTest, InferErrorsShowTheShapes) {
                                 {DType::kFloat, Shape({4, 5})},
                                 {DType::kFloat, Shape({5})}}),
             "the bias must be [4], but is [5]");
+}
+
+// Parameters so large that threads own their rows, at every path's borders.
+TEST(DenseTest, LargeParametersOnAnyNumberOfThreads) {
+  for (op::Activation activation : {op::LINEAR, op::SIGMOID, op::TANH, op::RELU,
+                                    op::LEAKY_RELU, op::GELU}) {
+    for (int m : {1, 10, 64}) {
+      op::Dense dense;
+      dense.set_units(129);
+      dense.set_activation(activation);
+      dense.set_slope(0.2);
+      dense.set_bias(m != 10);
+      SCOPED_TRACE(absl::StrCat(op::Activation_Name(activation), " ", m));
+      std::vector<Value> inputs = {Random({m, 301}, 1),
+                                   Random({301, 129}, 2, -0.1f, 0.1f)};
+      if (m != 10) inputs.push_back(Random({129}, 3));
+      CheckOp(dense, inputs, {}, [&](const std::vector<Doubles>& in) {
+        Doubles sum = Product(in[0], in[1], m, 301, 129, false, false);
+        Doubles y(sum.size());
+        for (size_t i = 0; i < y.size(); ++i) {
+          if (m != 10) sum[i] += in[2][i % 129];
+          y[i] = Activate(activation, 0.2f, sum[i]);
+        }
+        std::vector<Doubles> outputs = {y};
+        if (activation == op::GELU) outputs.push_back(sum);
+        return outputs;
+      });
+    }
+  }
+}
+
+TEST(AffineTest, LargeParametersTransposed) {
+  for (op::Activation activation : {op::LINEAR, op::SIGMOID, op::TANH}) {
+    op::Affine affine;
+    affine.set_transpose_weight(true);
+    affine.set_activation(activation);
+    CheckOp(affine,
+            {Random({11, 129}, 1), Random({301, 129}, 2, -0.1f, 0.1f),
+             Random({301}, 3)},
+            {}, [&](const std::vector<Doubles>& in) {
+              Doubles y = Product(in[0], in[1], 11, 129, 301, false, true);
+              for (size_t i = 0; i < y.size(); ++i) {
+                y[i] = Activate(activation, 0, y[i] + in[2][i % 301]);
+              }
+              return std::vector<Doubles>{y};
+            });
+  }
+}
+
+// x W' times an activation's derivative: small and large parameters.
+TEST(AffineTest, SlopeOf) {
+  for (int in : {9, 301}) {
+    for (op::Activation activation :
+         {op::SIGMOID, op::TANH, op::RELU, op::LEAKY_RELU}) {
+      op::Affine affine;
+      affine.set_transpose_weight(true);
+      affine.set_slope_of(activation);
+      affine.set_slope(0.2);
+      CheckOp(affine,
+              {Random({11, 129}, 1), Random({in, 129}, 2), Random({11, in}, 3)},
+              {}, [&](const std::vector<Doubles>& v) {
+                Doubles y = Product(v[0], v[1], 11, 129, in, false, true);
+                for (size_t i = 0; i < y.size(); ++i) {
+                  const double z = v[2][i];
+                  y[i] *= activation == op::SIGMOID ? z * (1 - z)
+                          : activation == op::TANH  ? 1 - z * z
+                          : z > 0                   ? 1
+                          : activation == op::RELU  ? 0
+                                                    : 0.2f;
+                }
+                return std::vector<Doubles>{y};
+              });
+    }
+  }
+}
+
+// Factors that BF16 holds exactly: as FP32 would multiply them.
+TEST(DenseTest, Bf16RoundsTheFactorsOnly) {
+  if (!__builtin_cpu_supports("avx512bf16")) GTEST_SKIP() << "no AVX-512 BF16";
+  const auto exact = [](Value value) {
+    for (float& x : value.floats) x = std::round(x * 64) / 64;
+    return value;
+  };
+  for (int m : {1, 7, 64, 300}) {
+    for (bool transposed : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(m, transposed ? " transposed" : ""));
+      const int in = transposed ? 129 : 301, units = transposed ? 301 : 129;
+      op::Affine affine;
+      affine.set_transpose_weight(transposed);
+      affine.set_activation(m == 7 ? op::TANH : op::SIGMOID);
+      affine.set_precision(BF16);
+      CheckOp(
+          affine,
+          {exact(Random({m, in}, 1)), exact(Random({301, 129}, 2)),
+           Random({units}, 3)},
+          {}, [&](const std::vector<Doubles>& v) {
+            Doubles y = Product(v[0], v[1], m, in, units, false, transposed);
+            for (size_t i = 0; i < y.size(); ++i) {
+              y[i] = Activate(affine.activation(), 0, y[i] + v[2][i % units]);
+            }
+            return std::vector<Doubles>{y};
+          });
+    }
+  }
 }
 
 TEST(MatMulTest, AllFourTransposesAndTheirGradients) {

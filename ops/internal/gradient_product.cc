@@ -9,9 +9,13 @@
 namespace tamer {
 namespace {
 
-// Floats of a block: it and the parameter's rows beside it fit a core's cache.
-constexpr int64_t kBlock = 1 << 15;
-constexpr int64_t kMostBlocks = 64;
+// Rows of a block: it and the parameter's rows beside it fit a core's cache,
+// there are blocks for several threads, and no more than can be kept.
+int64_t BlockHeight(int64_t rows, int64_t columns) {
+  constexpr int64_t kBlock = 1 << 15, kLeast = 16, kBlocks = 16, kMost = 256;
+  const int64_t fits = std::min(kBlock / columns, rows / kBlocks);
+  return std::max({kLeast, fits, rows / kMost});
+}
 
 }  // namespace
 
@@ -38,12 +42,11 @@ GradientBlocks::GradientBlocks(const GradientShape& shape)
     : shape_(shape), team_(std::max(1, omp_get_max_threads())) {
   omp_set_num_threads(1);  // a block is one thread's
   const int64_t k = shape.rows, n = shape.columns;
-  const int64_t height =
-      std::max({int64_t{1}, kBlock / n, (k + kMostBlocks - 1) / kMostBlocks});
+  const int64_t height = BlockHeight(k, n);
   int64_t most = 0;  // scratch of a product
-  // Blocks don't cross from one thread's rows to another's.
-  for (int part = 0; part < team_; ++part) {
-    const IndexRange owned = OwnedPart(k, part, team_);
+  // Blocks don't depend on the number of threads, and so bits don't.
+  for (int half = 0; half < 2; ++half) {
+    const IndexRange owned = OwnedPart(k, half, 2);
     for (int64_t row = owned.begin; row < owned.end; row += height) {
       Block block;
       block.rows = {row, std::min(owned.end, row + height)};
