@@ -45,6 +45,9 @@ class Fuser {
   void Rewrite(NodeId id);
   void RewriteUpdate(NodeId id);
   void RewriteSlope(NodeId id);
+  // What a gradient that nobody else reads is the sum of; empty if it is no
+  // sum of products or of rows.
+  std::vector<Part> PartsOf(ValueId gradient, int rank) const;
   std::vector<Part> MatrixParts(ValueId gradient) const;
   std::vector<Part> VectorParts(ValueId gradient) const;
   // Takes Scale nodes off what `part` reads.
@@ -169,6 +172,22 @@ std::vector<Part> Fuser::VectorParts(ValueId gradient) const {
   return parts;
 }
 
+std::vector<Part> Fuser::PartsOf(ValueId gradient, int rank) const {
+  if (!ReadOnce(gradient)) return {};
+  if (MadeBy<op::Add>(gradient) == nullptr) {
+    return rank == 2   ? MatrixParts(gradient)
+           : rank == 1 ? VectorParts(gradient)
+                       : std::vector<Part>();
+  }
+  std::vector<Part> all;
+  for (ValueId id : graph_.node(graph_.value(gradient).node).inputs) {
+    const std::vector<Part> parts = PartsOf(id, rank);
+    if (parts.empty()) return {};
+    all.insert(all.end(), parts.begin(), parts.end());
+  }
+  return all;
+}
+
 // Whether `settings` of a built-in update rule are found, in a copy.
 op::UpdateSettings* SettingsOf(OpParams* params) {
   for (const auto* schema : {op::Sgd::descriptor(), op::Momentum::descriptor(),
@@ -189,12 +208,8 @@ void Fuser::RewriteUpdate(NodeId id) {
   update.params->CopyFrom(*node.params);
   op::UpdateSettings* settings = SettingsOf(update.params.get());
   if (settings == nullptr || settings->product_size() > 0) return;
-  const ValueId gradient = node.inputs[1];
-  if (!ReadOnce(gradient)) return;
   const int rank = graph_.value(node.inputs[0]).type.shape.rank();
-  const std::vector<Part> parts = rank == 2   ? MatrixParts(gradient)
-                                  : rank == 1 ? VectorParts(gradient)
-                                              : std::vector<Part>();
+  const std::vector<Part> parts = PartsOf(node.inputs[1], rank);
   if (parts.empty() || parts.size() > kMostProducts) return;
   update.inputs = {node.inputs[0]};
   for (const Part& part : parts) {
