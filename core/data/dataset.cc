@@ -214,24 +214,31 @@ FeatureScaling FeatureScaling::Fit(Scaling kind, const Dataset& train) {
   return scaling;
 }
 
-void FeatureScaling::Apply(const Dataset& data, int64_t row, float* out) const {
-  const int64_t width = data.sample_elements();
+void FeatureScaling::Apply(const Dataset& data, int64_t row, IndexRange part,
+                           float* out) const {
+  const int64_t at = row * data.sample_elements() + part.begin;
+  const int64_t n = part.size();
+  out += part.begin;
   const bool bytes = data.dtype == DType::kUint8;
   if (mean.size() == 1) {
     if (bytes) {
-      ScaleBytes(data.bytes.data() + row * width, mean[0], factor[0], width,
-                 out);
+      ScaleBytes(data.bytes.data() + at, mean[0], factor[0], n, out);
     } else {
-      ScaleFloats(data.floats.data() + row * width, mean[0], factor[0], width,
-                  out);
+      ScaleFloats(data.floats.data() + at, mean[0], factor[0], n, out);
     }
-  } else if (bytes) {
-    ScaleEach(data.bytes.data() + row * width, mean.data(), factor.data(),
-              width, out);
-  } else {
-    ScaleEach(data.floats.data() + row * width, mean.data(), factor.data(),
-              width, out);
+    return;
   }
+  const float* means = mean.data() + part.begin;
+  const float* factors = factor.data() + part.begin;
+  if (bytes) {
+    ScaleEach(data.bytes.data() + at, means, factors, n, out);
+  } else {
+    ScaleEach(data.floats.data() + at, means, factors, n, out);
+  }
+}
+
+void FeatureScaling::Apply(const Dataset& data, int64_t row, float* out) const {
+  Apply(data, row, {0, data.sample_elements()}, out);
 }
 
 }  // namespace tamer

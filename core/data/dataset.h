@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/parallel.h"
 #include "core/base/shape.h"
 #include "core/base/status.h"
 #include "core/op/registry.h"
@@ -59,8 +60,11 @@ struct FeatureScaling {
   // By `kind` and, for STANDARDIZE, the statistics of `train` (a feature that
   // never varies is only centred).
   static FeatureScaling Fit(Scaling kind, const Dataset& train);
-  // Writes the floats of sample `row` to `out`.
+  // Writes the floats of sample `row` to `out`; or only those in `part`, to
+  // where they belong in `out`.
   void Apply(const Dataset& data, int64_t row, float* out) const;
+  void Apply(const Dataset& data, int64_t row, IndexRange part,
+             float* out) const;
 };
 
 }  // namespace tamer

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/base/tensor.h"
 
@@ -16,6 +17,8 @@ namespace {
 // costs as much as a small batch.
 constexpr int64_t kChunkBytes = 512 * 1024;
 constexpr int kChunks = 3;
+// Numbers that are worth waking other threads for.
+constexpr int64_t kGrain = 1 << 12;
 
 void FillOrder(uint64_t seed, int64_t epoch, std::vector<int64_t>* order) {
   const int64_t n = static_cast<int64_t>(order->size());
@@ -53,8 +56,11 @@ class Loader::Impl {
     index_ %= per_epoch_;
     const int64_t width = data_->sample_elements();
     const int64_t floats = Aligned(options.batch * width * 4);
+    // Without a thread a batch is made when it is asked for.
     const int64_t per_chunk =
-        std::min<int64_t>(64, std::max<int64_t>(1, kChunkBytes / floats));
+        options.prefetch
+            ? std::min<int64_t>(64, std::max<int64_t>(1, kChunkBytes / floats))
+            : 1;
     for (Chunk& chunk : chunks_) {
       chunk.features = Buffer(per_chunk * floats);
       chunk.labels = Buffer(per_chunk * Aligned(options.batch * 4));
@@ -154,9 +160,18 @@ class Loader::Impl {
     const int64_t width = data_->sample_elements();
     float* features = const_cast<float*>(batch->features);
     int32_t* labels = const_cast<int32_t*>(batch->labels);
-    for (int64_t i = begin; i < end; ++i) {
-      scaling_.Apply(*data_, order_[i], features + (i - begin) * width);
-      if (labels != nullptr) labels[i - begin] = data_->labels[order_[i]];
+    // Each thread writes the features whose weights' rows it owns.
+    const bool alone = options_.prefetch || (end - begin) * width < kGrain;
+    OnTeam(alone, [&](int thread, int threads) {
+      const IndexRange part = OwnedPart(width, thread, threads);
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t next = i + options_.batch;  // in the batch after this
+        if (next < data_->size) Foresee(order_[next], part);
+        scaling_.Apply(*data_, order_[i], part, features + (i - begin) * width);
+      }
+    });
+    for (int64_t i = begin; labels != nullptr && i < end; ++i) {
+      labels[i - begin] = data_->labels[order_[i]];
     }
     batch->size = end - begin;
     batch->epoch = epoch_;
@@ -166,6 +181,20 @@ class Loader::Impl {
       index_ = 0;
       ++epoch_;
       if (options_.shuffle) Reorder();
+    }
+  }
+
+  // Asks for the part of a sample that will be read in a step's time: the
+  // order is random, so nothing else could.
+  void Foresee(int64_t row, IndexRange part) const {
+    const int64_t size = SizeOf(data_->dtype);
+    const char* data =
+        data_->dtype == DType::kUint8
+            ? reinterpret_cast<const char*>(data_->bytes.data())
+            : reinterpret_cast<const char*>(data_->floats.data());
+    data += (row * data_->sample_elements() + part.begin) * size;
+    for (int64_t i = 0; i < part.size() * size; i += 64) {
+      __builtin_prefetch(data + i);
     }
   }
 

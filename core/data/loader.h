@@ -16,8 +16,10 @@ struct LoaderOptions {
   // Where to begin: this many batches of this epoch are passed over.
   int64_t first_epoch = 0;
   int64_t first_batch = 0;
-  // Whether a thread of the loader's own prepares batches ahead.
-  bool prefetch = true;
+  // Whether a thread of the loader's own prepares batches ahead. That pays
+  // where preparing is dear; scaling samples in memory takes a hundredth of a
+  // step, and a thread more than cores would make the others wait for it.
+  bool prefetch = false;
 };
 
 // A minibatch. Pointers are valid until the next call of Next(), aligned to 64.

@@ -53,9 +53,10 @@ inline __m512i PairsOfRow(const float* row, int64_t left) {
 // A's rows as pairs, each row in `pairs` elements.
 void PackLeft(const float* from, const MatrixView& view, int64_t pairs,
               uint32_t* to) {
+  const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
   for (int64_t r = 0; r < view.rows; ++r) {
     const float* row = from + r * view.stride;
-    Prefetch(row + 2 * view.stride, view.columns);
+    rows.Enter(r);
     for (int64_t c = 0; c < view.columns; c += 2 * kLanes) {
       const __m512i packed = PairsOfRow(row + c, view.columns - c);
       _mm512_mask_storeu_epi32(to + r * pairs + c / 2, MaskOf(pairs - c / 2),
@@ -76,11 +77,12 @@ inline uint32_t* InPanels(uint32_t* to, int64_t depth, int64_t columns,
 void PackRight(const float* from, const MatrixView& view, uint32_t* to) {
   const int64_t depth = (view.rows + 1) / 2;
   const __m512 one = _mm512_set1_ps(1);
+  const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
   for (int64_t d = 0; d < depth; ++d) {
     const float* row = from + 2 * d * view.stride;
     const float* next = 2 * d + 1 < view.rows ? row + view.stride : nullptr;
-    Prefetch(row + 4 * view.stride, view.columns);
-    Prefetch(row + 5 * view.stride, view.columns);
+    rows.Enter(2 * d);
+    rows.Enter(2 * d + 1);
     for (int64_t c = 0; c < view.columns; c += kLanes) {
       Pairs::Pack(row + c, next == nullptr ? nullptr : next + c,
                   MaskOf(view.columns - c), one,
@@ -121,8 +123,9 @@ void PackRightTransposed(const float* from, const MatrixView& view,
                          uint32_t* to) {
   const int64_t columns = view.rows, depth = (view.columns + 1) / 2;
   for (int64_t c = 0; c < columns; c += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      Prefetch(from + (c + kLanes + lane) * view.stride, view.columns);
+    for (int64_t next = c + kLanes;
+         next < std::min<int64_t>(columns, c + 2 * kLanes); ++next) {
+      Prefetch(from + next * view.stride, view.columns);
     }
     for (int64_t d = 0; d < depth; d += kLanes) {
       __m512i block[kLanes];

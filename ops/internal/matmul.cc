@@ -243,11 +243,15 @@ class InnerMatmul : public HalvedMatmul {
     if (bias != nullptr) bias += columns.begin;
     const float* one = reinterpret_cast<const float*>(base + halves_[0]);
     const float* other = reinterpret_cast<const float*>(base + halves_[1]);
-    constexpr int64_t kAhead = 4;
+    const int64_t n = shape_.n();
+    const RowPrefetcher ones(one + columns.begin, shape_.m(), n,
+                             columns.size());
+    const RowPrefetcher others(other + columns.begin, shape_.m(), n,
+                               columns.size());
     for (int64_t r = 0; columns.size() > 0 && r < shape_.m(); ++r) {
-      const int64_t at = r * shape_.n() + columns.begin;
-      Prefetch(one + at + kAhead * shape_.n(), columns.size());
-      Prefetch(other + at + kAhead * shape_.n(), columns.size());
+      const int64_t at = r * n + columns.begin;
+      ones.Enter(r);
+      others.Enter(r);
       ActivatedSum(shape_.activation, shape_.slope, one + at, other + at, bias,
                    columns.size(), args.outputs[0].floats() + at);
     }

@@ -1,6 +1,7 @@
 #ifndef TAMER_OPS_INTERNAL_PREFETCH_H_
 #define TAMER_OPS_INTERNAL_PREFETCH_H_
 
+#include <algorithm>
 #include <cstdint>
 
 namespace tamer {
@@ -8,11 +9,33 @@ namespace tamer {
 // Asks for `n` floats that will be read soon. For rows of a matrix that another
 // core has just written: each of their cache lines takes long to come, rows are
 // too short for the hardware to foresee the next, and many can be under way at
-// once.
+// once. Ask only for what will be read: a line too many is taken from the core
+// that needs it.
 inline void Prefetch(const float* data, int64_t n) {
   constexpr int64_t kLine = 64 / sizeof(float);
   for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(data + i);
 }
+
+// For a walk through rows of `columns` floats: begins with the first few, and
+// with each row asks for one farther on.
+class RowPrefetcher {
+ public:
+  RowPrefetcher(const float* data, int64_t rows, int64_t stride,
+                int64_t columns)
+      : data_(data), rows_(rows), stride_(stride), columns_(columns) {
+    for (int64_t r = 0; r < std::min(kAhead, rows); ++r) Ask(r);
+  }
+  void Enter(int64_t row) const {
+    if (row + kAhead < rows_) Ask(row + kAhead);
+  }
+
+ private:
+  static constexpr int64_t kAhead = 6;
+  void Ask(int64_t row) const { Prefetch(data_ + row * stride_, columns_); }
+
+  const float* data_;
+  int64_t rows_, stride_, columns_;
+};
 
 }  // namespace tamer
 

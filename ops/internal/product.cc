@@ -43,10 +43,10 @@ Primitive NewReorder(const memory::desc& from, const memory::desc& to) {
 // The rows of a matrix, one behind the other.
 void Gather(const float* from, const MatrixView& view, float* to) {
   const int64_t bytes = view.columns * static_cast<int64_t>(sizeof(float));
+  const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
   for (int64_t r = 0; r < view.rows; ++r) {
-    const float* row = from + r * view.stride;
-    Prefetch(row + 2 * view.stride, view.columns);
-    std::memcpy(to + r * view.columns, row, bytes);
+    rows.Enter(r);
+    std::memcpy(to + r * view.columns, from + r * view.stride, bytes);
   }
 }
 

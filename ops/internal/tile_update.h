@@ -49,12 +49,14 @@ struct UpdateSink {
   const Rule& rule;
   float* parameter;  // the tile's first element
   float* state[2];
-  int64_t columns;  // of the matrix
-  __mmask16 last;   // of the last vector in a row
+  int64_t columns;    // of the matrix
+  int64_t rows_left;  // this thread's from here on
+  __mmask16 last;     // of the last vector in a row
 
-  // Row `row` of the next tile below.
+  // Row `row` of the next tile below, if it is this thread's.
   template <int kR, int kC>
   TAMER_INLINE void Foresee(int row) const {
+    if (kR + row >= rows_left) return;
     const int64_t offset = (kR + row) * columns;
 #pragma GCC unroll 4
     for (int c = 0; c < kC; ++c) {
@@ -93,12 +95,14 @@ struct UpdateSinks {
   const Rule& rule;
   const UpdatedMatrix& matrix;
   int64_t columns;
+  int64_t end;  // of this thread's rows
 
   TAMER_INLINE UpdateSink<Rule> At(int64_t row, int64_t column,
                                    __mmask16 last) const {
     const int64_t offset = row * columns + column;
     UpdateSink<Rule> sink{
-        rule, matrix.parameter + offset, {nullptr, nullptr}, columns, last};
+        rule, matrix.parameter + offset, {nullptr, nullptr}, columns, end - row,
+        last};
     for (int s = 0; s < Rule::kStates; ++s) {
       sink.state[s] = matrix.state[s] + offset;
     }
@@ -143,11 +147,12 @@ class GradientFactors {
                            int64_t from_stride, int64_t columns, float factor,
                            int64_t stride, Element* to) {
     const __m512 scale = _mm512_set1_ps(factor);
+    const RowPrefetcher rows(from, depth, from_stride, columns);
     for (int64_t d = 0; d < depth; d += Kind::kPacked) {
       const float* row = from + d * from_stride;
       const float* next = d + 1 < depth ? row + from_stride : nullptr;
-      Prefetch(row + 4 * from_stride, columns);
-      if (Kind::kPacked > 1) Prefetch(row + 5 * from_stride, columns);
+      rows.Enter(d);
+      if (Kind::kPacked > 1) rows.Enter(d + 1);
       for (int64_t c = 0; c < columns; c += kLanes) {
         Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
                    MaskOf(columns - c), scale, to + c);
@@ -180,6 +185,10 @@ class GradientFactors {
       const float* a = args.inputs[1 + 2 * i].floats();
       if constexpr (Kind::kPacked == 1) {
         strips_[num_strips_++] = {a, 1, shape_.rows, term.depth};
+        // Tiles read it in an order that no cache foresees.
+        for (int64_t d = 0; d < term.depth; ++d) {
+          Prefetch(a + d * shape_.rows + rows.begin, rows.size());
+        }
       } else {
         to = PackRows(term.depth, a + rows.begin, shape_.rows, rows.size(), 1,
                       stride, to);
@@ -203,7 +212,7 @@ void Update(const GradientShape& shape, const KernelArgs& args,
   const GradientFactors<Kind> factors(
       shape, args, rows, static_cast<typename Kind::Element*>(scratch));
   AllTiles<Kind>(factors.Get(), rows,
-                 UpdateSinks<Rule>{constants, matrix, shape.columns});
+                 UpdateSinks<Rule>{constants, matrix, shape.columns, rows.end});
 }
 
 }  // namespace tiles
