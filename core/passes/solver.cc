@@ -219,8 +219,14 @@ absl::Status AddUpdates(Graph& graph,
   for (const std::string& name : scalars) {
     TAMER_RETURN_IF_ERROR(AddScalarInput(graph, name.c_str()));
   }
-  for (const auto& entry : gradients) {
-    const ValueId id = graph.FindValue(entry.first);
+  // The last layer's first, as their gradients are made: the first layer's are
+  // then in the caches when the next step begins with them.
+  const std::vector<ValueId> variables = graph.variables();
+  for (auto it = variables.rbegin(); it != variables.rend(); ++it) {
+    const ValueId id = *it;
+    const auto found = gradients.find(graph.value(id).name);
+    if (found == gradients.end()) continue;
+    const auto& entry = *found;
     const VariableSpec& spec = graph.variable_spec(id);
     op::UpdateSettings settings;
     const std::string& node = graph.node(graph.value(id).node).name;

@@ -49,15 +49,15 @@ struct UpdateSink {
   const Rule& rule;
   float* parameter;  // the tile's first element
   float* state[2];
-  int64_t columns;    // of the matrix
-  int64_t rows_left;  // this thread's from here on
-  __mmask16 last;     // of the last vector in a row
+  int64_t columns;     // of the matrix
+  int64_t rows_above;  // this thread's that are yet to come
+  __mmask16 last;      // of the last vector in a row
 
-  // Row `row` of the next tile below, if it is this thread's.
+  // Row `row` of the next tile above, if it is this thread's.
   template <int kR, int kC>
   TAMER_INLINE void Foresee(int row) const {
-    if (kR + row >= rows_left) return;
-    const int64_t offset = (kR + row) * columns;
+    if (row >= rows_above) return;
+    const int64_t offset = -(row + 1) * columns;
 #pragma GCC unroll 4
     for (int c = 0; c < kC; ++c) {
       const int64_t i = offset + c * kLanes;
@@ -95,14 +95,17 @@ struct UpdateSinks {
   const Rule& rule;
   const UpdatedMatrix& matrix;
   int64_t columns;
-  int64_t end;  // of this thread's rows
+  int64_t begin;  // of this thread's rows
 
   TAMER_INLINE UpdateSink<Rule> At(int64_t row, int64_t column,
                                    __mmask16 last) const {
     const int64_t offset = row * columns + column;
-    UpdateSink<Rule> sink{
-        rule, matrix.parameter + offset, {nullptr, nullptr}, columns, end - row,
-        last};
+    UpdateSink<Rule> sink{rule,
+                          matrix.parameter + offset,
+                          {nullptr, nullptr},
+                          columns,
+                          row - begin,
+                          last};
     for (int s = 0; s < Rule::kStates; ++s) {
       sink.state[s] = matrix.state[s] + offset;
     }
@@ -211,8 +214,9 @@ void Update(const GradientShape& shape, const KernelArgs& args,
   const Rule constants = rule;
   const GradientFactors<Kind> factors(
       shape, args, rows, static_cast<typename Kind::Element*>(scratch));
-  AllTiles<Kind>(factors.Get(), rows,
-                 UpdateSinks<Rule>{constants, matrix, shape.columns, rows.end});
+  AllTiles<Kind>(
+      factors.Get(), rows,
+      UpdateSinks<Rule>{constants, matrix, shape.columns, rows.begin});
 }
 
 }  // namespace tiles

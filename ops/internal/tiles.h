@@ -188,18 +188,22 @@ TAMER_INLINE void RowOfTiles(const Factors<typename Kind::Element>& factors,
   }
 }
 
-// All tiles of rows [rows.begin, rows.end).
+// All tiles of rows [rows.begin, rows.end), upwards: what walked down through
+// the same rows before has left the lowest in the cache, and what walks down
+// next will find the uppermost.
 template <typename Kind, typename SinkAt>
 void AllTiles(const Factors<typename Kind::Element>& factors, IndexRange rows,
               const SinkAt& sink_at) {
-  int64_t row = rows.begin;
-  for (; row + kRows <= rows.end; row += kRows) {
-    RowOfTiles<Kind, kRows>(factors, row, sink_at);
+  int64_t row = rows.end;
+  for (; row - kRows >= rows.begin; row -= kRows) {
+    RowOfTiles<Kind, kRows>(factors, row - kRows, sink_at);
   }
-  for (; row + 3 <= rows.end; row += 3) {
-    RowOfTiles<Kind, 3>(factors, row, sink_at);
+  for (; row - 3 >= rows.begin; row -= 3) {
+    RowOfTiles<Kind, 3>(factors, row - 3, sink_at);
   }
-  for (; row < rows.end; ++row) RowOfTiles<Kind, 1>(factors, row, sink_at);
+  for (; row > rows.begin; --row) {
+    RowOfTiles<Kind, 1>(factors, row - 1, sink_at);
+  }
 }
 
 TAMER_END_TILES
