@@ -1,5 +1,6 @@
 #include "core/passes/solver.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -140,6 +141,7 @@ std::vector<std::string> UpdatedBy(const Graph& graph) {
       names.push_back(node.name.substr(sizeof(kUpdate) - 1));
     }
   }
+  std::sort(names.begin(), names.end());
   return names;
 }
 

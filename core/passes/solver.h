@@ -23,7 +23,7 @@ absl::Status AddUpdates(Graph& graph,
                         const SolverDef& solver,
                         const std::map<std::string, int>& depths = {});
 
-// The variables that a graph's update nodes change.
+// The variables that a graph's update nodes change, sorted.
 std::vector<std::string> UpdatedBy(const Graph& graph);
 
 // Whether `node` is the node called `name`, or stands in the block of that

@@ -1,5 +1,7 @@
 #include "core/plan/plan.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <queue>
 
@@ -356,6 +358,7 @@ absl::StatusOr<std::unique_ptr<Plan>> PlanCompiler::Compile() {
                    options_.batch);
   }
   plan_->batch_ = options_.batch;
+  plan_->threads_ = options_.threads;
   TAMER_RETURN_IF_ERROR(variables_->AddMissing(graph_, options_.seed));
   FindLive();
   TAMER_RETURN_IF_ERROR(Connect());
@@ -373,7 +376,11 @@ absl::StatusOr<std::unique_ptr<Plan>> PlanCompiler::Compile() {
 absl::StatusOr<std::unique_ptr<Plan>> Plan::Compile(const Graph& graph,
                                                     const PlanOptions& options,
                                                     Variables* variables) {
-  return PlanCompiler(graph, options, variables).Compile();
+  const int team = omp_get_max_threads();
+  if (options.threads > 0) omp_set_num_threads(options.threads);
+  auto plan = PlanCompiler(graph, options, variables).Compile();
+  omp_set_num_threads(team);
+  return plan;
 }
 
 int Plan::FindInput(const std::string& name) const {

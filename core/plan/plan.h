@@ -18,6 +18,9 @@ struct PlanOptions {
   // Whether independent nodes may run at once. Buffers are then shared only
   // between nodes that depend on one another.
   bool parallel_branches = false;
+  // OpenMP threads that the kernels are made for and run on; 0: the calling
+  // thread's team now, and the scheduler's when it runs.
+  int threads = 0;
 };
 
 // One node, ready to run.
@@ -63,6 +66,8 @@ class Plan {
   const Tensor& output(int index) const { return outputs_[index].second; }
 
   int64_t batch() const { return batch_; }
+  // As PlanOptions said.
+  int threads() const { return threads_; }
   // In an order in which each step comes after those it waits for.
   std::vector<PlanStep>& steps() { return steps_; }
   const std::vector<PlanStep>& steps() const { return steps_; }
@@ -85,6 +90,7 @@ class Plan {
   };
 
   int64_t batch_ = 0;
+  int threads_ = 0;
   std::vector<PlanStep> steps_;
   std::vector<BoundInput> inputs_;
   std::vector<std::pair<std::string, Tensor>> outputs_;

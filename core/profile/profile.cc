@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "absl/strings/str_format.h"
-#include "core/base/random.h"
 #include "core/plan/plan.h"
 #include "core/runtime/scheduler.h"
+#include "core/runtime/trial.h"
 
 namespace tamer {
 namespace {
@@ -24,28 +24,6 @@ double Median(std::vector<double> values) {
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
-
-// Memory for the graph's inputs, filled.
-class Inputs {
- public:
-  void Bind(const Graph& graph, Plan& plan) {
-    for (ValueId id : graph.inputs()) {
-      const int input = plan.FindInput(graph.value(id).name);
-      if (input < 0) continue;
-      const TensorType& type = plan.input_type(input);
-      const int64_t n = type.shape.elements();
-      buffers_.emplace_back(n * SizeOf(type.dtype));
-      float* data = static_cast<float*>(buffers_.back().data());
-      if (type.dtype == DType::kFloat) FillUniform(id, 0, n, data);
-      // Rates that change little, so that numbers stay sane.
-      if (type.shape.rank() == 0) data[0] = 1e-4f;
-      plan.BindInput(input, data);
-    }
-  }
-
- private:
-  std::vector<Buffer> buffers_;
-};
 
 int64_t BytesOf(const PlanStep& step) {
   int64_t bytes = 0;
@@ -103,10 +81,12 @@ absl::StatusOr<Profile> MeasureProfile(const Graph& graph,
   Variables variables;
   PlanOptions plan_options;
   plan_options.batch = options.batch;
+  plan_options.threads = profile.threads;
   TAMER_ASSIGN_OR_RETURN(auto plan,
                          Plan::Compile(graph, plan_options, &variables));
-  Inputs inputs;
-  inputs.Bind(graph, *plan);
+  TrialInputs inputs;
+  // Rates that change little, so that numbers stay sane.
+  inputs.Bind(graph, *plan, 1e-4f);
   DescribeNodes(graph, *plan, variables, &profile);
   ThreadOptions threads;
   threads.intra_op = profile.threads;

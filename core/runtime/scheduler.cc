@@ -178,7 +178,8 @@ class Scheduler::Workers {
   absl::Status error_;
 };
 
-Scheduler::Scheduler(const ThreadOptions& options) {
+Scheduler::Scheduler(const ThreadOptions& options)
+    : choose_(options.intra_op == 0 && options.inter_op <= 1) {
   const int inter_op = std::max(1, options.inter_op);
   const int cores =
       std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -193,8 +194,9 @@ Scheduler::~Scheduler() = default;
 
 // Between two runs of one plan nobody else has changed the team.
 void Scheduler::PrepareTeam(const Plan& plan) {
-  if (last_plan_ == &plan && omp_get_max_threads() == intra_op_) return;
-  UseTeam(intra_op_);
+  const int team = plan.threads() > 0 ? plan.threads() : intra_op_;
+  if (last_plan_ == &plan && omp_get_max_threads() == team) return;
+  UseTeam(team);
   last_plan_ = &plan;
 }
 

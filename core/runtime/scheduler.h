@@ -10,7 +10,8 @@
 namespace tamer {
 
 struct ThreadOptions {
-  // OpenMP threads inside each op; 0: cores / inter_op.
+  // OpenMP threads inside each op, if the plan doesn't say; 0: cores /
+  // inter_op.
   int intra_op = 0;
   // Steps of a plan that run at once. With 1 there is no thread but the caller.
   int inter_op = 1;
@@ -35,10 +36,16 @@ class Scheduler {
   absl::Status RunTimed(Plan& plan, uint64_t step,
                         std::vector<double>* seconds);
 
+  // Threads of a plan that names none itself, and whether they were left to
+  // choose (intra_op 0, no parallel branches).
+  int intra_op() const { return intra_op_; }
+  bool may_choose() const { return choose_; }
+
  private:
   class Workers;
   void PrepareTeam(const Plan& plan);
 
+  const bool choose_;
   int intra_op_;
   const Plan* last_plan_ = nullptr;  // only compared
   std::unique_ptr<Workers> workers_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/passes/passes.h"
+#include "core/runtime/trial.h"
 
 namespace tamer {
 namespace {
@@ -60,6 +61,12 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   plan.seed = options.seed;
   plan.parallel_branches = options.parallel_branches;
   const int64_t full = std::min(options.batch, data.size);
+  plan.batch = full;
+  plan.threads = scheduler->intra_op();
+  if (scheduler->may_choose()) {
+    TAMER_ASSIGN_OR_RETURN(plan.threads,
+                           ChooseThreads(fused, plan, scheduler->intra_op()));
+  }
   for (int64_t size : {full, data.size % full}) {
     if (size == 0) continue;
     plan.batch = size;
