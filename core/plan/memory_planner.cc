@@ -56,7 +56,23 @@ class Planner {
     auto next = std::find_if(
         free_.begin(), free_.end(),
         [&](const Piece& other) { return other.offset > piece.offset; });
-    free_.insert(next, std::move(piece));
+    next = free_.insert(next, std::move(piece));
+    // In order all of a free piece's users are over, so it has no history.
+    if (precedes_ != nullptr) return;
+    next->users.clear();
+    if (next != free_.begin()) next = Merge(std::prev(next));
+    Merge(next);
+  }
+
+  // Joins a piece and the one behind it if nothing lies between; returns where
+  // the piece, or the one that it has become a part of, stands.
+  std::list<Piece>::iterator Merge(std::list<Piece>::iterator piece) {
+    const auto behind = std::next(piece);
+    if (behind == free_.end()) return piece;
+    if (piece->offset + piece->bytes != behind->offset) return behind;
+    piece->bytes += behind->bytes;
+    free_.erase(behind);
+    return piece;
   }
 
   bool Usable(const Piece& piece, int step) const {

@@ -24,7 +24,9 @@ struct MemoryPlan {
 
 // Places requests, sorted by `first`, so that two overlap only if all last
 // users of the one are over before the first of the other begins, as
-// `precedes(a, b)` says. Best fit over a list of free pieces, in one sweep.
+// `precedes(a, b)` says; a null one says that steps run in their order. Best fit
+// over a list of free pieces, in one sweep. In order, neighbouring pieces become
+// one, so the list stays short however many steps there are.
 MemoryPlan PlanMemory(const std::vector<MemoryRequest>& requests,
                       const std::function<bool(int, int)>& precedes);
 

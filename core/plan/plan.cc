@@ -290,9 +290,11 @@ void PlanCompiler::PlaceValues() {
   if (options_.parallel_branches) {
     reach = std::make_unique<Reachability>(plan_->steps_);
   }
-  const MemoryPlan memory = PlanMemory(requests_, [&](int a, int b) {
-    return reach != nullptr ? reach->Precedes(a, b) : a < b;
-  });
+  std::function<bool(int, int)> precedes;
+  if (reach != nullptr) {
+    precedes = [&](int a, int b) { return reach->Precedes(a, b); };
+  }
+  const MemoryPlan memory = PlanMemory(requests_, precedes);
   plan_->arena_ = Buffer(memory.bytes);
   char* base = static_cast<char*>(plan_->arena_.data());
   for (size_t i = 0; i < plan_->steps_.size(); ++i) {

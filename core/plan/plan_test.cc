@@ -253,7 +253,8 @@ TEST(MemoryPlannerTest, RandomRequestsDoNotOverlap) {
     const auto precedes = [&](int a, int b) {
       return a < b && (!lanes || a % 2 == b % 2);
     };
-    const MemoryPlan plan = PlanMemory(requests, precedes);
+    const MemoryPlan plan =
+        lanes ? PlanMemory(requests, precedes) : PlanMemory(requests, nullptr);
     for (int i = 0; i < 60; ++i) {
       EXPECT_EQ(plan.offsets[i] % 64, 0);
       EXPECT_LE(plan.offsets[i] + requests[i].bytes, plan.bytes);

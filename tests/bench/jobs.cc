@@ -42,11 +42,11 @@ Message Parse(const std::string& text) {
   return message;
 }
 
-Graph Network(const char* text) {
+Graph Network(const std::string& text) {
   return Check(ParseGraph(text, "bench", &Registry()));
 }
 
-Graph Training(const char* network) {
+Graph Training(const std::string& network) {
   FinetuneDef finetune;
   finetune.mutable_loss()->set_type_url("op/SoftmaxCrossEntropy");
   return Check(Finetune(
@@ -143,6 +143,23 @@ Job MakeJob(const std::string& name) {
     job.precision = precision;
   });
   if (!found) Fail(absl::NotFoundError(absl::StrCat("no job ", name)));
+  return job;
+}
+
+Job MakeStack(int64_t width, int depth, int64_t batch) {
+  std::string text = absl::StrCat("input { name: 'x' shape: [", width, "] }\n");
+  std::string below = "x";
+  for (int i = 1; i <= depth; ++i) {
+    const std::string name = absl::StrCat("h", i);
+    absl::StrAppend(&text, "node { name: '", name, "' input: '", below,
+                    "' op { [op/Dense] { units: ", width,
+                    " activation: RELU } } }\n");
+    below = name;
+  }
+  absl::StrAppend(&text, "node { name: 'y' input: '", below,
+                  "' op { [op/Dense] { units: 10 } } }\noutput: 'y'");
+  Job job{absl::StrCat(width, "x", depth, "_", batch), Training(text)};
+  job.batch = batch;
   return job;
 }
 

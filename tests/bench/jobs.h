@@ -41,11 +41,16 @@ const OpRegistry& Registry();
 std::vector<std::string> JobNames();
 Job MakeJob(const std::string& name);
 
+// Training of `depth` ReLU layers of `width` units on input as wide, and ten
+// classes.
+Job MakeStack(int64_t width, int depth, int64_t batch);
+
 // A job's step on data that repeat after a few minibatches, with rates so small
 // that the numbers stay as they are however often it runs.
 class Stepper {
  public:
   Stepper(const Job& job, int threads);  // 0: all cores
+  const Plan& plan() const { return *plan_; }
   // One minibatch.
   void Step();
 
