@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_join.h"
+#include "core/base/cpu.h"
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
 #include "core/passes/solver.h"
@@ -240,6 +241,7 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
       threads.inter_op() < 1 || threads.inter_op() > 1024) {
     faults.Add("threads: intra_op must be 0 (all) to 1024, inter_op 1 to 1024");
   }
+  if (def.precision() == BF16 && !CpuHasBf16()) faults.Add(kNoBf16);
   CheckStages(def, &faults);
   return faults.status();
 }

@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "core/base/cpu.h"
 #include "core/base/tensor.h"
 #include "ops/internal/matmul.h"
 #include "ops/internal/prefetch.h"
@@ -133,16 +134,7 @@ absl::Status Product::Run(const float* a, const float* b, const float* bias,
 }
 
 absl::Status CheckPrecision(Precision precision) {
-#if defined(__x86_64__)
-  // avx512bf16 implies all else that is needed.
-  if (precision == BF16 && !__builtin_cpu_supports("avx512bf16")) {
-    return Invalid(
-        "precision BF16 needs a CPU with AVX-512 BF16, which this one lacks; ",
-        "use FP32");
-  }
-#else
-  if (precision == BF16) return Invalid("precision BF16 needs an x86 CPU");
-#endif
+  if (precision == BF16 && !CpuHasBf16()) return Invalid(kNoBf16);
   return absl::OkStatus();
 }
 
