@@ -237,6 +237,15 @@ void FeatureScaling::Apply(const Dataset& data, int64_t row, IndexRange part,
   }
 }
 
+void FeatureScaling::ApplyTo(const float* sample, int64_t width,
+                             float* out) const {
+  if (mean.size() == 1) {
+    ScaleFloats(sample, mean[0], factor[0], width, out);
+  } else {
+    ScaleEach(sample, mean.data(), factor.data(), width, out);
+  }
+}
+
 void FeatureScaling::Apply(const Dataset& data, int64_t row, float* out) const {
   Apply(data, row, {0, data.sample_elements()}, out);
 }

@@ -65,6 +65,8 @@ struct FeatureScaling {
   void Apply(const Dataset& data, int64_t row, float* out) const;
   void Apply(const Dataset& data, int64_t row, IndexRange part,
              float* out) const;
+  // The same of a sample of `width` floats that stands anywhere.
+  void ApplyTo(const float* sample, int64_t width, float* out) const;
 };
 
 }  // namespace tamer

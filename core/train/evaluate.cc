@@ -65,9 +65,8 @@ absl::StatusOr<Evaluation> EvaluateOn(
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler) {
   const auto begin = std::chrono::steady_clock::now();
   TAMER_ASSIGN_OR_RETURN(const Graph graph, Evaluate(network, finetune));
-  TAMER_ASSIGN_OR_RETURN(
-      auto executor,
-      Executor::Make(graph, data, InBatches(), variables, scheduler));
+  TAMER_ASSIGN_OR_RETURN(auto executor, Executor::Make(graph, data, InBatches(),
+                                                       variables, scheduler));
   const int loss = executor->FindOutput("loss");
   const int accuracy = executor->FindOutput("accuracy");
   const std::string logits_name = finetune.has_output()
@@ -130,9 +129,8 @@ absl::Status ForEachOutput(
     const Graph& graph, const std::string& output, const Dataset& data,
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler,
     const std::function<void(const Tensor&, const Batch&)>& take) {
-  TAMER_ASSIGN_OR_RETURN(
-      auto executor,
-      Executor::Make(graph, data, InBatches(), variables, scheduler));
+  TAMER_ASSIGN_OR_RETURN(auto executor, Executor::Make(graph, data, InBatches(),
+                                                       variables, scheduler));
   const int index = executor->FindOutput(output);
   if (index < 0) return Invalid("the network has no output \"", output, "\"");
   Loader loader(Borrow(data), scaling, InOrder());

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/base/cpu.h"
 #include "core/graph/text.h"
 #include "core/passes/passes.h"
 #include "core/train/checkpoint.h"
@@ -164,7 +165,8 @@ Predictor::Predictor(std::unique_ptr<Product> product,
 
 absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Open(
     const std::string& path, const OpRegistry& registry,
-    const ThreadOptions& threads) {
+    const ThreadOptions& threads, Precision precision) {
+  if (precision == BF16 && !CpuHasBf16()) return Invalid(kNoBf16);
   TAMER_ASSIGN_OR_RETURN(auto product, OpenProduct(path, registry));
   TAMER_ASSIGN_OR_RETURN(PredictionGraph prediction,
                          MakePredictionGraph(*product));
@@ -172,6 +174,7 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Open(
     return Invalid(path, ": the network has ", prediction.graph.inputs().size(),
                    " inputs; a Predictor feeds one");
   }
+  TAMER_ASSIGN_OR_RETURN(prediction.graph, Fuse(prediction.graph, precision));
   return std::unique_ptr<Predictor>(
       new Predictor(std::move(product), std::move(prediction), threads));
 }
@@ -187,11 +190,9 @@ absl::StatusOr<const float*> Predictor::Predict(const float* features,
         plan, Plan::Compile(prediction_.graph, options, &product_->variables));
   }
   scaled_.resize(samples * input_width_);
-  const bool each = scaling_.mean.size() > 1;
-  for (int64_t i = 0; i < samples * input_width_; ++i) {
-    const int64_t column = each ? i % input_width_ : 0;
-    scaled_[i] =
-        (features[i] - scaling_.mean[column]) * scaling_.factor[column];
+  for (int64_t i = 0; i < samples; ++i) {
+    scaling_.ApplyTo(features + i * input_width_, input_width_,
+                     scaled_.data() + i * input_width_);
   }
   const Graph& graph = prediction_.graph;
   plan->BindInput(plan->FindInput(graph.value(graph.inputs()[0]).name),

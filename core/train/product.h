@@ -70,9 +70,11 @@ absl::StatusOr<PredictionGraph> MakePredictionGraph(const Product& product);
 // One call at a time; make a Predictor for each thread.
 class Predictor {
  public:
+  // In BF16 large layers multiply in bfloat16 (see proto/precision.proto), an
+  // error where the CPU can't.
   static absl::StatusOr<std::unique_ptr<Predictor>> Open(
       const std::string& path, const OpRegistry& registry,
-      const ThreadOptions& threads = {});
+      const ThreadOptions& threads = {}, Precision precision = FP32);
 
   // Numbers in one sample, and in one answer.
   int64_t input_width() const { return input_width_; }

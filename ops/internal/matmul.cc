@@ -19,6 +19,7 @@ namespace {
 // B is worth halving between threads if it is large, and A so small that
 // passing on halves of C costs less than passing on halves of B.
 constexpr int64_t kLargeMatrix = 1 << 15;
+constexpr int64_t kFewRows = 32;
 
 bool LargeParameter(const MatmulShape& shape) {
   return !shape.transpose_a && shape.b_rows * shape.b_columns >= kLargeMatrix &&
@@ -296,13 +297,15 @@ std::unique_ptr<Kernel> NewMatmul(const MatmulShape& shape) {
 absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
                                                    bool keep_argument) {
   TAMER_RETURN_IF_ERROR(CheckPrecision(shape.precision));
+  MatmulShape sum = shape;
+  // Rounding B must cost less than it saves.
+  if (shape.b_rows * shape.b_columns < kLargeMatrix || shape.m() < kFewRows) {
+    sum.precision = FP32;
+  }
   const bool sums =
-      LargeParameter(shape) && (!shape.transpose_b || shape.precision == BF16);
+      LargeParameter(sum) && (!sum.transpose_b || sum.precision == BF16);
   const bool after =
       keep_argument || (sums && !ActivatesInSum(shape.activation));
-  MatmulShape sum = shape;
-  // Too small for rounding to gain more than it costs.
-  if (shape.b_rows * shape.b_columns < kLargeMatrix) sum.precision = FP32;
   if (after) sum.activation = op::LINEAR;
   TAMER_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> kernel,
                          CatchDnnl("matmul", [&] { return NewMatmul(sum); }));

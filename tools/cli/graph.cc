@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "core/graph/text.h"
+#include "core/passes/passes.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/source.h"
 
@@ -14,6 +15,7 @@ struct Options {
   std::string file;
   std::string after;
   std::string format = "pbtxt";
+  bool fused = false;
   bool json = false;
 };
 
@@ -64,6 +66,9 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   if (!options.after.empty()) {
     TAMER_ASSIGN_OR_RETURN(graph, AfterPass(named, options.after));
   }
+  if (options.fused) {
+    TAMER_ASSIGN_OR_RETURN(graph, Fuse(graph, named.recipe.def.precision()));
+  }
   const std::string text =
       options.format == "dot" ? Dot(graph) : PrintGraph(graph);
   if (options.json) {
@@ -95,6 +100,8 @@ void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
   command
       ->add_option("--format", options->format, "pbtxt, or dot for Graphviz.")
       ->check(CLI::IsMember({"pbtxt", "dot"}));
+  command->add_flag("--fused", options->fused,
+                    "Show it as it runs: fused, in the recipe's precision.");
   command->add_flag("--json", options->json, "Print as JSON.");
   command->footer(
       "Example: tamer graph examples/fashion_dbn/recipe.pbtxt --after labels");

@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
+#include "core/base/cpu.h"
 #include "core/data/write.h"
+#include "core/passes/passes.h"
 #include "core/train/evaluate.h"
 #include "core/train/product.h"
 #include "tools/cli/commands.h"
@@ -19,6 +21,7 @@ struct Options {
   std::string output;
   bool header = false;
   int threads = 0;
+  bool bf16 = false;
   bool json = false;
 };
 
@@ -75,8 +78,12 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
                    "or .npy");
   }
   TAMER_ASSIGN_OR_RETURN(auto product, OpenProduct(options.product, registry));
-  TAMER_ASSIGN_OR_RETURN(const PredictionGraph prediction,
+  TAMER_ASSIGN_OR_RETURN(PredictionGraph prediction,
                          MakePredictionGraph(*product));
+  if (options.bf16) {
+    if (!CpuHasBf16()) return Invalid(kNoBf16);
+    TAMER_ASSIGN_OR_RETURN(prediction.graph, Fuse(prediction.graph, BF16));
+  }
   TAMER_ASSIGN_OR_RETURN(const auto data, ReadDataset(Source(options), ""));
   ThreadOptions threads;
   threads.intra_op = options.threads;
@@ -129,6 +136,8 @@ void AddPredict(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       ->add_option("--threads", options->threads,
                    "Threads inside each op; 0 for all cores.")
       ->check(CLI::Range(0, 1024));
+  command->add_flag("--bf16", options->bf16,
+                    "Multiply in bfloat16; needs a CPU with AVX-512 BF16.");
   command->add_flag("--json", options->json, "Print the result as JSON.");
   command->footer(
       "Example: tamer predict runs/fashion-dbn new-images-idx3-ubyte.gz "
