@@ -14,6 +14,7 @@
 #include <sstream>
 #include <thread>
 
+#include "core/data/loader.h"
 #include "core/profile/roofline.h"
 #include "core/train/files.h"
 #include "tests/bench/jobs.h"
@@ -29,6 +30,7 @@ struct Options {
   std::string json;
   double seconds = 1;
   int threads = 0;
+  bool unfused = false;
   bool inside = false;  // this process runs one job
 };
 
@@ -37,15 +39,16 @@ double SecondsSince(Clock::time_point begin) {
 }
 
 // Samples a second: the median of ten stretches.
-double Speed(Stepper& stepper, int64_t batch, double seconds) {
+template <typename Step>
+double Speed(const Step& step, int64_t batch, double seconds) {
   const auto warm = Clock::now();
-  while (SecondsSince(warm) < seconds / 10) stepper.Step();
+  while (SecondsSince(warm) < seconds / 10) step();
   std::vector<double> speeds;
   for (int i = 0; i < 10; ++i) {
     const auto begin = Clock::now();
     double steps = 0, passed = 0;
     do {
-      for (int s = 0; s < 10; ++s) stepper.Step();
+      for (int s = 0; s < 10; ++s) step();
       steps += 10;
       passed = SecondsSince(begin);
     } while (passed < seconds / 10);
@@ -61,20 +64,48 @@ int64_t PeakResidentBytes() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
+// Names of jobs that only bring minibatches of 60,000 images.
+constexpr char kInput[] = "input_";
+
+double InputSpeed(int64_t batch, double seconds) {
+  auto data = std::make_shared<Dataset>();
+  data->sample_shape = Shape({28, 28});
+  data->size = 60000;
+  data->bytes.resize(data->size * 784);
+  for (size_t i = 0; i < data->bytes.size(); ++i) data->bytes[i] = i % 251;
+  data->labels.assign(data->size, 3);
+  LoaderOptions options;
+  options.batch = batch;
+  Loader loader(data, FeatureScaling::Fit(UNIT, *data), options);
+  return Speed([&] { loader.Next(); }, batch, seconds);
+}
+
+std::vector<std::string> AllNames() {
+  std::vector<std::string> names = JobNames();
+  names.push_back("input_10");
+  names.push_back("input_100");
+  return names;
+}
+
 // One job in this process. The peak is measured after it, so that its memory
 // doesn't count.
 Json RunJob(const std::string& name, const Options& options) {
-  const Job job = MakeJob(name);
-  double speed = 0;
-  {
+  double speed = 0, flops_a_sample = 0;
+  if (name.rfind(kInput, 0) == 0) {
+    const int64_t batch = std::stoll(name.substr(sizeof(kInput) - 1));
+    speed = InputSpeed(batch, options.seconds);
+  } else {
+    Job job = MakeJob(name);
+    job.fuse = !options.unfused;
+    flops_a_sample = job.Flops() / static_cast<double>(job.batch);
     Stepper stepper(job, options.threads);
-    speed = Speed(stepper, job.batch, options.seconds);
+    speed = Speed([&] { stepper.Step(); }, job.batch, options.seconds);
   }
   Json json;
   json["job"] = name;
   json["samples_per_second"] = speed;
   json["peak_rss_bytes"] = PeakResidentBytes();
-  const double flops = speed / static_cast<double>(job.batch) * job.Flops();
+  const double flops = speed * flops_a_sample;
   const double peak = Check(MeasureMatmulPeak(Registry(), options.threads));
   json["gflops"] = flops / 1e9;
   json["peak_gflops"] = peak / 1e9;
@@ -98,7 +129,8 @@ Json RunInChild(const std::string& name, const Options& options) {
     const std::string job = "--job=" + name;
     const std::string json = std::string("--json=") + path;
     execl("/proc/self/exe", "all", "--inside", job.c_str(), seconds.c_str(),
-          threads.c_str(), json.c_str(), nullptr);
+          threads.c_str(), json.c_str(),
+          options.unfused ? "--unfused" : nullptr, nullptr);
     _exit(127);
   }
   int status = 0;
@@ -128,7 +160,7 @@ int Run(const Options& options) {
                        {"cores", std::thread::hardware_concurrency()}};
   result["jobs"] = Json::array();
   std::vector<std::string> names = options.jobs;
-  if (names.empty()) names = JobNames();
+  if (names.empty()) names = AllNames();
   double peak = 0;
   bool failed = false;
   for (const std::string& name : names) {
@@ -178,12 +210,14 @@ int main(int argc, char** argv) {
   tamer::Options options;
   CLI::App app("Times Tamer's jobs, each in a process of its own.");
   app.add_option("--job", options.jobs, "A job; may be repeated. All if none.")
-      ->check(CLI::IsMember(tamer::JobNames()));
+      ->check(CLI::IsMember(tamer::AllNames()));
   app.add_option("--seconds", options.seconds, "How long each is timed.")
       ->check(CLI::Range(0.01, 1000.0));
   app.add_option("--threads", options.threads, "0: all cores.")
       ->check(CLI::Range(0, 1024));
   app.add_option("--json", options.json, "Where to write all figures.");
+  app.add_flag("--unfused", options.unfused,
+               "Run graphs as the passes made them, to see what fusing gives.");
   app.add_flag("--inside", options.inside, "In this process.")->group("");
   app.footer(
       "Example: bazel run -c opt //tests/bench:all -- --json=/tmp/a.json");

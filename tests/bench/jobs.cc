@@ -169,7 +169,8 @@ Stepper::Stepper(const Job& job, int threads)
         options.intra_op = threads;
         return options;
       }()) {
-  const Graph fused = Check(Fuse(job.graph, job.precision));
+  const Graph fused =
+      job.fuse ? Check(Fuse(job.graph, job.precision)) : job.graph;
   PlanOptions options;
   options.batch = job.batch;
   plan_ = Check(Plan::Compile(fused, options, &variables_));

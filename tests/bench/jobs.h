@@ -29,6 +29,8 @@ struct Job {
   Graph graph;
   int64_t batch = 10;
   Precision precision = FP32;
+  // Whether the graph runs as the passes made it.
+  bool fuse = true;
 
   // Operations in matrix products of one step: the rest is overhead.
   double Flops() const;
