@@ -10,6 +10,7 @@ int64_t SizeOf(DType type) {
     case DType::kInt32:
       return 4;
     case DType::kUint8:
+    case DType::kInt8:
       return 1;
   }
   return 0;
@@ -23,6 +24,8 @@ const char* Name(DType type) {
       return "INT32";
     case DType::kUint8:
       return "UINT8";
+    case DType::kInt8:
+      return "INT8";
   }
   return "?";
 }

@@ -10,11 +10,11 @@
 
 namespace tamer {
 
-enum class DType { kFloat, kInt32, kUint8 };
+enum class DType { kFloat, kInt32, kUint8, kInt8 };
 
 // Bytes of one element.
 int64_t SizeOf(DType type);
-// "FLOAT", "INT32", "UINT8".
+// "FLOAT", "INT32", "UINT8", "INT8".
 const char* Name(DType type);
 
 // The dimensions of a tensor, outermost first; [] is a scalar.

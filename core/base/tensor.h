@@ -21,6 +21,7 @@ struct Tensor {
   float* floats() const { return static_cast<float*>(data); }
   int32_t* ints() const { return static_cast<int32_t*>(data); }
   uint8_t* uint8s() const { return static_cast<uint8_t*>(data); }
+  int8_t* int8s() const { return static_cast<int8_t*>(data); }
 };
 
 // Memory aligned for the widest vectors and, when large, for huge pages;

@@ -72,7 +72,8 @@ struct KernelArgs {
 };
 
 // The compiled form of one node for one batch size. It keeps no state from run
-// to run (state is a variable) and is never run twice at once.
+// to run (state is a variable; what it derives once of variables that nothing
+// changes is none) and is never run twice at once.
 class Kernel {
  public:
   virtual ~Kernel() = default;

@@ -1,6 +1,7 @@
 #ifndef TAMER_CORE_PASSES_PASSES_H_
 #define TAMER_CORE_PASSES_PASSES_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,30 @@ absl::StatusOr<Graph> Fuse(const Graph& graph, Precision precision = FP32);
 // The network with the value called `value` as an input instead of computed,
 // what only it needed being left out. Parameters keep their names.
 absl::StatusOr<Graph> CutBelow(const Graph& network, const std::string& value);
+
+// The Dense nodes of a network for prediction that gain from 8-bit integers, in
+// its order: those with 4,096 weights or more (and at most 65,793 inputs, whose
+// products fit into 32 bits) whose parameters no other op reads.
+std::vector<std::string> Quantizable(const Graph& network);
+
+// The least and the greatest number that a node's input was seen to hold.
+struct InputRange {
+  float low = 0, high = 0;
+};
+
+// The network with the nodes that `ranges` names, which are of Quantizable(),
+// as QuantizedDense instead of Dense. A range, widened to hold 0, is cut in 255
+// equal steps; what lies beyond it will be taken for its end. Names of nodes
+// and values stay; NODE/weight becomes INT8, and NODE/weight_scale is added.
+absl::StatusOr<Graph> Quantize(const Graph& network,
+                               const std::map<std::string, InputRange>& ranges);
+
+// From the weights [in, units] of a Dense node those of its QuantizedDense,
+// INT8 [in, units], and their scales, FLOAT [units]: each unit's largest
+// becomes 127 or -127, the rest in proportion, rounded with halves to even. An
+// error if a weight is not finite.
+absl::Status QuantizeWeight(const Tensor& weight, const Tensor& quantized,
+                            const Tensor& scales);
 
 // Infer, and the loss and its metric as outputs beside the network's own: what
 // evaluation runs.

@@ -32,6 +32,7 @@ class CheckpointTest : public ::testing::Test {
     weights_.assign({1.5f, -2, 3, 4, 5, 6});
     tensors_["h1/weight"] = {DType::kFloat, Shape({2, 3}), weights_.data()};
     tensors_["ids"] = {DType::kInt32, Shape({2}), ids_};
+    tensors_["a/bytes"] = {DType::kInt8, Shape({3}), bytes_};
     tensors_["scalar"] = {DType::kFloat, Shape(), &weights_[0]};
   }
   ~CheckpointTest() override { RemoveFolder(folder_); }
@@ -41,6 +42,8 @@ class CheckpointTest : public ::testing::Test {
   std::string folder_;
   std::vector<float> weights_;
   int32_t ids_[2] = {7, -8};
+  // First by name, and of an odd length: what follows must stay aligned.
+  int8_t bytes_[3] = {1, -128, 127};
   std::map<std::string, Tensor> tensors_;
 };
 
@@ -52,12 +55,13 @@ TEST_F(CheckpointTest, WhatIsSavedIsLoaded) {
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->manifest.stage(), "features");
   EXPECT_EQ(loaded->manifest.tamer_version(), "0.1.0");
-  ASSERT_EQ(loaded->file.tensors.size(), 3u);
+  ASSERT_EQ(loaded->file.tensors.size(), 4u);
   const Tensor& weight = loaded->file.tensors.at("h1/weight");
   EXPECT_EQ(weight.shape, Shape({2, 3}));
   EXPECT_EQ(std::memcmp(weight.data, weights_.data(), 24), 0);
   EXPECT_EQ(loaded->file.tensors.at("ids").ints()[1], -8);
   EXPECT_EQ(loaded->file.tensors.at("scalar").shape.rank(), 0);
+  EXPECT_EQ(loaded->file.tensors.at("a/bytes").int8s()[1], -128);
   // A product is never written again.
   EXPECT_EQ(SaveCheckpoint(Path("a.product"), manifest, tensors_).code(),
             absl::StatusCode::kAlreadyExists);
@@ -101,7 +105,7 @@ TEST_F(CheckpointTest, HostileHeadersAreRefused) {
   EXPECT_NE(error("[]").find("not JSON"), std::string::npos);
   EXPECT_NE(error(entry("3")).find("needs dtype"), std::string::npos);
   EXPECT_NE(error(entry(R"({"dtype":"F64","shape":[1],"data_offsets":[0,8]})"))
-                .find("its type is \"F64\"; F32, I32 and U8 are read"),
+                .find("its type is \"F64\"; F32, I32, U8 and I8 are read"),
             std::string::npos);
   EXPECT_NE(error(entry(R"({"dtype":"F32","shape":[3],"data_offsets":[0,12]})"))
                 .find("don't fit"),

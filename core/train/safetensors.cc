@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 #include "core/train/files.h"
@@ -27,18 +29,34 @@ const char* TypeName(DType type) {
       return "I32";
     case DType::kUint8:
       return "U8";
+    case DType::kInt8:
+      return "I8";
   }
   return "";
 }
 
 bool FindType(const std::string& name, DType* type) {
-  for (DType candidate : {DType::kFloat, DType::kInt32, DType::kUint8}) {
+  for (DType candidate :
+       {DType::kFloat, DType::kInt32, DType::kUint8, DType::kInt8}) {
     if (name == TypeName(candidate)) {
       *type = candidate;
       return true;
     }
   }
   return false;
+}
+
+// The order of tensors in a file: elements of many bytes first, then by name.
+// So each is aligned without a gap before it, which the format forbids.
+std::vector<std::pair<std::string, Tensor>> WideFirst(
+    const std::map<std::string, Tensor>& tensors) {
+  std::vector<std::pair<std::string, Tensor>> order(tensors.begin(),
+                                                    tensors.end());
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) {
+                     return SizeOf(a.second.dtype) > SizeOf(b.second.dtype);
+                   });
+  return order;
 }
 
 struct File {
@@ -73,7 +91,8 @@ absl::StatusOr<Tensor> CheckEntry(const Json& entry, int64_t data_bytes,
   Tensor tensor;
   if (!dtype.is_string() ||
       !FindType(dtype.get<std::string>(), &tensor.dtype)) {
-    return Invalid("its type is ", dtype.dump(), "; F32, I32 and U8 are read");
+    return Invalid("its type is ", dtype.dump(),
+                   "; F32, I32, U8 and I8 are read");
   }
   if (!shape.is_array() || shape.size() > 16) return Invalid("has no shape");
   int64_t elements = 1;
@@ -167,7 +186,7 @@ absl::StatusOr<TensorFileSummary> WriteTensors(
   Json header = Json::object();
   std::vector<absl::string_view> pieces(2);
   int64_t offset = 0;
-  for (const auto& entry : tensors) {
+  for (const auto& entry : WideFirst(tensors)) {
     const Tensor& tensor = entry.second;
     header[entry.first] = {{"dtype", TypeName(tensor.dtype)},
                            {"shape", tensor.shape.dims()},

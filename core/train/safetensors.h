@@ -35,7 +35,7 @@ absl::StatusOr<TensorFileSummary> WriteTensors(
 
 // Reads a file written by anybody. Lengths, types, shapes and offsets are
 // checked against the file's size before memory is taken. Types other than F32,
-// I32 and U8 are refused.
+// I32, U8 and I8 are refused.
 absl::StatusOr<TensorFile> ReadTensors(const std::string& path,
                                        bool digest = false);
 

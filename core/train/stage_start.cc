@@ -5,6 +5,7 @@
 #include "core/train/files.h"
 #include "core/train/load.h"
 #include "core/train/product.h"
+#include "core/train/quantize.h"
 
 namespace tamer {
 namespace {
@@ -45,10 +46,8 @@ absl::Status LoadParent(RunState* run, int index, StageMode mode) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<ProductInfo> FindParent(const RunState& run, int index,
-                                       StageMode mode) {
+absl::StatusOr<ProductInfo> FindAnyParent(const RunState& run, int index,
+                                          StageMode mode) {
   const StageDef& stage = run.recipe.def.stage(index);
   if (mode == StageMode::kContinue) {
     return NewestProduct(run.path, stage.name());
@@ -60,6 +59,19 @@ absl::StatusOr<ProductInfo> FindParent(const RunState& run, int index,
   TAMER_ASSIGN_OR_RETURN(const int parent, ParentStage(run.recipe.def, index));
   if (parent < 0) return ProductInfo();
   return NewestProduct(run.path, run.recipe.def.stage(parent).name());
+}
+
+}  // namespace
+
+absl::StatusOr<ProductInfo> FindParent(const RunState& run, int index,
+                                       StageMode mode) {
+  TAMER_ASSIGN_OR_RETURN(ProductInfo parent, FindAnyParent(run, index, mode));
+  if (!IsQuantized(parent.manifest)) return parent;
+  return absl::FailedPreconditionError(absl::StrCat(
+      parent.path,
+      " predicts in 8-bit integers and cannot be trained further; ",
+      "start from the product that it was exported from: ",
+      parent.manifest.parent_id()));
 }
 
 absl::Status StartStage(RunState* run, int index, StageMode mode,

@@ -21,6 +21,15 @@ dnnl::primitive_attr UserScratchpad() {
   return attributes;
 }
 
+Primitive NewReorder(const dnnl::memory::desc& from,
+                     const dnnl::memory::desc& to) {
+  const dnnl::reorder::primitive_desc chosen(Engine(), from, Engine(), to,
+                                             UserScratchpad());
+  return Primitive(dnnl::reorder(chosen),
+                   {{DNNL_ARG_SRC, from}, {DNNL_ARG_DST, to}},
+                   chosen.scratchpad_desc());
+}
+
 Primitive::Primitive(const dnnl::primitive& primitive,
                      std::vector<Argument> arguments,
                      const dnnl::memory::desc& scratchpad)

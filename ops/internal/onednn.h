@@ -62,6 +62,10 @@ class Primitive {
 // Attributes that every primitive gets: the caller gives the scratchpad.
 dnnl::primitive_attr UserScratchpad();
 
+// Copies data from one layout or type to another. May throw dnnl::error.
+Primitive NewReorder(const dnnl::memory::desc& from,
+                     const dnnl::memory::desc& to);
+
 }  // namespace tamer
 
 #endif  // TAMER_OPS_INTERNAL_ONEDNN_H_

@@ -33,14 +33,6 @@ dnnl::primitive_attr AttributesOf(const ProductSettings& settings) {
   return attributes;
 }
 
-Primitive NewReorder(const memory::desc& from, const memory::desc& to) {
-  const dnnl::reorder::primitive_desc chosen(Engine(), from, Engine(), to,
-                                             UserScratchpad());
-  return Primitive(dnnl::reorder(chosen),
-                   {{DNNL_ARG_SRC, from}, {DNNL_ARG_DST, to}},
-                   chosen.scratchpad_desc());
-}
-
 // The rows of a matrix, one behind the other.
 void Gather(const float* from, const MatrixView& view, float* to) {
   const int64_t bytes = view.columns * static_cast<int64_t>(sizeof(float));

@@ -100,6 +100,8 @@ std::vector<std::vector<double>> AsDoubles(const std::vector<Value>& values) {
   for (const Value& value : values) {
     if (value.type.dtype == DType::kInt32) {
       result.emplace_back(value.ints.begin(), value.ints.end());
+    } else if (value.type.dtype == DType::kInt8) {
+      result.emplace_back(value.bytes.begin(), value.bytes.end());
     } else {
       result.emplace_back(value.floats.begin(), value.floats.end());
     }
@@ -173,7 +175,9 @@ Tensor Value::view() {
   tensor.dtype = type.dtype;
   tensor.shape = type.shape;
   tensor.data = type.dtype == DType::kInt32 ? static_cast<void*>(ints.data())
-                                            : static_cast<void*>(floats.data());
+                : type.dtype == DType::kInt8
+                    ? static_cast<void*>(bytes.data())
+                    : static_cast<void*>(floats.data());
   return tensor;
 }
 
@@ -189,6 +193,14 @@ Value Ints(std::vector<int64_t> shape, std::vector<int32_t> values) {
   Value value;
   value.type = {DType::kInt32, Shape(std::move(shape))};
   value.ints = std::move(values);
+  return value;
+}
+
+Value Bytes(std::vector<int64_t> shape, std::vector<int8_t> values) {
+  Value value;
+  value.type = {DType::kInt8, Shape(std::move(shape))};
+  EXPECT_EQ(value.type.shape.elements(), values.size());
+  value.bytes = std::move(values);
   return value;
 }
 

@@ -16,12 +16,14 @@ struct Value {
   TensorType type;
   std::vector<float> floats;
   std::vector<int32_t> ints;
+  std::vector<int8_t> bytes;
 
   Tensor view();
 };
 
 Value Floats(std::vector<int64_t> shape, std::vector<float> values);
 Value Ints(std::vector<int64_t> shape, std::vector<int32_t> values);
+Value Bytes(std::vector<int64_t> shape, std::vector<int8_t> values);
 // Uniform in [low, high), from a stream that `seed` fixes.
 Value Random(std::vector<int64_t> shape, uint64_t seed, float low = -1,
              float high = 1);

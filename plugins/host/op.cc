@@ -93,7 +93,13 @@ absl::StatusOr<Inference> PluginOp::Infer(
   TAMER_RETURN_IF_ERROR(CheckArity(op, inputs.size()));
   TamerInference inference;
   inference.inputs = inputs;
-  for (const TensorType& type : inputs) inference.views.push_back(ViewOf(type));
+  for (const TensorType& type : inputs) {
+    if (type.dtype == DType::kInt8) {
+      return Invalid("an input is ", type.ToString(),
+                     ", which the plugin interface doesn't know");
+    }
+    inference.views.push_back(ViewOf(type));
+  }
   if (op.infer == nullptr) {
     if (inputs.empty()) return Invalid("it has no input and no shape rule");
     inference.result.outputs.push_back(inputs[0]);

@@ -101,6 +101,12 @@ class CommandsTest : public ::testing::Test {
     return Tamer(absl::StrCat("train ", Recipe(), " --run ", Run(), " ", rest));
   }
 
+  // A file of the data, copied to where it may be removed.
+  std::string Copied(const std::string& name) {
+    EXPECT_EQ(Shell(absl::StrCat("cp ", kData, name, " ", folder_)).code, 0);
+    return folder_ + "/" + name;
+  }
+
   std::string folder_;
 };
 
@@ -285,6 +291,82 @@ TEST_F(CommandsTest, ProductsAreListedComparedShownAndExported) {
       ReadAll(products[2]["path"].get<std::string>() + "/tensors.safetensors"));
   EXPECT_EQ(Tamer("export " + Run() + " " + folder_ + "/x.safetensors").code,
             0);
+}
+
+TEST_F(CommandsTest, ExportInBytesKeepsTheAccuracy) {
+  ASSERT_EQ(Train().code, 0);
+  const std::string small = folder_ + "/small";
+  const Outcome exported =
+      Tamer(absl::StrCat("export ", Run(), " ", small, " --int8 --json"));
+  ASSERT_EQ(exported.code, 0) << exported.text;
+  const Json json = Json::parse(exported.text);
+  EXPECT_NEAR(json["before"]["test_accuracy"].get<double>(),
+              json["after"]["test_accuracy"].get<double>(), 0.005);
+  EXPECT_LT(3.5 * json["after"]["bytes"].get<double>(),
+            json["before"]["bytes"].get<double>());
+  const Outcome again =
+      Tamer(absl::StrCat("export ", Run(), " ", small, " --int8"));
+  EXPECT_TRUE(absl::StrContains(again.text, "before: test_loss")) << again.text;
+  EXPECT_TRUE(absl::StrContains(
+      again.text, absl::StrCat("written: ", json["output"].get<std::string>())))
+      << again.text;
+
+  // The product is one as any other.
+  const std::string product = small + "/labels";
+  const std::string data =
+      absl::StrCat(" --data 'idx { images: \"", kData,
+                   "t10k-images-idx3-ubyte.gz\" labels: \"", kData,
+                   "t10k-labels-idx1-ubyte.gz\" } limit: 1000' ");
+  const Outcome eval = Tamer(absl::StrCat("eval ", product, data, " --json"));
+  ASSERT_EQ(eval.code, 0) << eval.text;
+  EXPECT_EQ(Json::parse(eval.text)["accuracy"], json["after"]["test_accuracy"]);
+  const Json described = Json::parse(Tamer("describe --json " + product).text);
+  EXPECT_EQ(described["nodes"][0]["op"], "QuantizedDense");
+  EXPECT_EQ(described["parameter_bytes"], json["after"]["bytes"]);
+  EXPECT_EQ(described["product"]["metrics"]["test_accuracy"],
+            json["after"]["test_accuracy"]);
+  EXPECT_EQ(Tamer(absl::StrCat("predict ", product, " ", kData,
+                               "t10k-images-idx3-ubyte.gz --output ", folder_,
+                               "/int8.csv"))
+                .code,
+            0);
+  EXPECT_EQ(Tamer(absl::StrCat("diff ", Run(), " ", product)).code, 0);
+  EXPECT_EQ(Tamer(absl::StrCat("features ", product, data, " --layer h1 ",
+                               "--output ", folder_, "/int8.npy"))
+                .code,
+            0);
+  EXPECT_EQ(Tamer(absl::StrCat("export ", product, " ", folder_, "/copy")).code,
+            0);
+}
+
+TEST_F(CommandsTest, ExportInBytesSaysWhatItLacks) {
+  ASSERT_EQ(Train("--set stage.labels.finetune.epochs=1").code, 0);
+  const auto told = [&](const std::string& rest) {
+    return Tamer(absl::StrCat("export ", Run(), " ", rest));
+  };
+  EXPECT_TRUE(absl::StrContains(told(Run() + " --int8").text,
+                                "is a run directory; export to a folder of"));
+  EXPECT_EQ(told(folder_ + "/x --data 'npy {}'").code, 2);
+  // Elsewhere than the data that it was trained on.
+  ASSERT_EQ(Tamer(absl::StrCat("train ", Recipe(), " --run ", Run("gone"),
+                               " --set stage.labels.finetune.epochs=1 --set "
+                               "data.train.idx.images=",
+                               Copied("train-images-idx3-ubyte.gz")))
+                .code,
+            0);
+  ASSERT_EQ(Shell("rm " + folder_ + "/train-images-idx3-ubyte.gz").code, 0);
+  const std::string to = Run("gone") + " " + folder_ + "/small --int8";
+  const Outcome lost = Tamer("export " + to);
+  EXPECT_EQ(lost.code, 1);
+  EXPECT_TRUE(absl::StrContains(
+      lost.text,
+      "--int8 measures each layer's input on the training data, which cannot "
+      "be read; name other samples by --data: "))
+      << lost.text;
+  const Outcome named =
+      Tamer(absl::StrCat("export ", to, " --data 'idx { images: \"", kData,
+                         "t10k-images-idx3-ubyte.gz\" }'"));
+  EXPECT_EQ(named.code, 0) << named.text;
 }
 
 TEST_F(CommandsTest, GraphDescribeOps) {

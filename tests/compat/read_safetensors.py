@@ -20,7 +20,7 @@ def main(path):
         begin, stop = entry["data_offsets"]
         assert begin == end, "the format allows no holes"
         end = stop
-        code = {"F32": "f", "I32": "i", "U8": "B"}[entry["dtype"]]
+        code = {"F32": "f", "I32": "i", "U8": "B", "I8": "b"}[entry["dtype"]]
         values = array.array(code, data[begin:stop])
         count = 1
         for dim in entry["shape"]:

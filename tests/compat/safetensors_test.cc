@@ -19,9 +19,11 @@ TEST(SafetensorsTest, AnIndependentReaderSeesTheSame) {
     sum += weight[i] = 0.25f * static_cast<float>(i);
   int32_t ids[] = {7, -8, 9};
   uint8_t bytes[] = {1, 2, 255};
+  int8_t signed_bytes[] = {1, 2, 3, -128, 127};
   const std::map<std::string, Tensor> tensors = {
       {"h1/weight", {DType::kFloat, Shape({20, 30}), weight.data()}},
       {"bytes", {DType::kUint8, Shape({3}), bytes}},
+      {"signed", {DType::kInt8, Shape({5}), signed_bytes}},
       {"ids", {DType::kInt32, Shape({3, 1}), ids}},
       {"scalar", {DType::kFloat, Shape(), &weight[2]}}};
   const std::string path = ::testing::TempDir() + "/reader.safetensors";
@@ -40,7 +42,8 @@ TEST(SafetensorsTest, AnIndependentReaderSeesTheSame) {
                                "h1/weight F32 [20, 30] ",
                                static_cast<int64_t>(sum),
                                ".000000\nids I32 [3, 1] 8.000000\n"
-                               "scalar F32 [] 0.500000\n"));
+                               "scalar F32 [] 0.500000\n"
+                               "signed I8 [5] 5.000000\n"));
 }
 
 }  // namespace

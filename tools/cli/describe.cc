@@ -20,12 +20,20 @@ struct Options {
   bool json = false;
 };
 
-int64_t OwnElements(const Graph& graph, const Node& node) {
-  int64_t elements = 0;
-  if (!node.share_with.empty()) return 0;
-  for (ValueId id : node.variables)
-    elements += graph.value(id).type.shape.elements();
-  return elements;
+// Elements of a node's own variables, and their bytes.
+struct OwnSize {
+  int64_t elements = 0, bytes = 0;
+};
+
+OwnSize SizeOfOwn(const Graph& graph, const Node& node) {
+  OwnSize size;
+  if (!node.share_with.empty()) return size;
+  for (ValueId id : node.variables) {
+    const TensorType& type = graph.value(id).type;
+    size.elements += type.shape.elements();
+    size.bytes += type.shape.elements() * SizeOf(type.dtype);
+  }
+  return size;
 }
 
 std::string Shapes(const Graph& graph, const std::vector<ValueId>& ids) {
@@ -43,18 +51,19 @@ absl::StatusOr<nlohmann::ordered_json> Describe(const Graph& graph,
   json["name"] = graph.name();
   json["batch"] = batch;
   json["nodes"] = nlohmann::json::array();
-  int64_t parameters = 0;
+  OwnSize sum;
   double flops = 0;
   for (const Node& node : graph.nodes()) {
-    const int64_t own = OwnElements(graph, node);
+    const OwnSize own = SizeOfOwn(graph, node);
     const double cost = node.op->Flops(BoundSpec(graph, node, batch));
     json["nodes"].push_back({{"name", node.name},
                              {"op", node.op->name()},
                              {"inputs", Shapes(graph, node.inputs)},
                              {"outputs", Shapes(graph, node.outputs)},
-                             {"parameters", own},
+                             {"parameters", own.elements},
                              {"flops", cost}});
-    parameters += own;
+    sum.elements += own.elements;
+    sum.bytes += own.bytes;
     flops += cost;
   }
   Variables variables;
@@ -62,8 +71,8 @@ absl::StatusOr<nlohmann::ordered_json> Describe(const Graph& graph,
   options.batch = batch;
   TAMER_ASSIGN_OR_RETURN(const auto plan,
                          Plan::Compile(graph, options, &variables));
-  json["parameters"] = parameters;
-  json["parameter_bytes"] = parameters * 4;
+  json["parameters"] = sum.elements;
+  json["parameter_bytes"] = sum.bytes;
   json["flops"] = flops;
   json["planned_bytes"] = plan->arena_bytes();
   json["unplanned_bytes"] = plan->unplanned_bytes();

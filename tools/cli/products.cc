@@ -13,7 +13,6 @@
 #include "core/graph/text.h"
 #include "core/train/files.h"
 #include "core/train/product.h"
-#include "core/train/safetensors.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
 
@@ -29,12 +28,6 @@ struct ListOptions {
 
 struct DiffOptions {
   std::string a, b;
-  bool json = false;
-};
-
-struct ExportOptions {
-  std::string product;
-  std::string output;
   bool json = false;
 };
 
@@ -261,35 +254,6 @@ absl::Status Diff(const DiffOptions& options, const OpRegistry& registry) {
   return absl::OkStatus();
 }
 
-absl::Status Export(const ExportOptions& options, const OpRegistry& registry) {
-  TAMER_ASSIGN_OR_RETURN(const ProductInfo info,
-                         FindProductOrRun(options.product, registry));
-  TAMER_ASSIGN_OR_RETURN(const LoadedProduct product, LoadProduct(info));
-  std::string written = options.output;
-  if (absl::EndsWith(options.output, ".safetensors")) {
-    const std::string temporary = options.output + ".tmp";
-    TAMER_RETURN_IF_ERROR(WriteTensors(temporary, product.tensors).status());
-    TAMER_RETURN_IF_ERROR(RenameSynced(temporary, options.output));
-  } else {
-    ManifestDef manifest = product.info.manifest;
-    manifest.clear_base_path();
-    manifest.clear_adapter_scale();
-    manifest.clear_state_sha256();
-    TAMER_RETURN_IF_ERROR(MakeFolder(options.output));
-    TAMER_ASSIGN_OR_RETURN(
-        const ProductInfo saved,
-        SaveProduct(options.output, manifest, product.tensors, {}));
-    written = saved.path;
-  }
-  if (options.json) {
-    std::printf("%s\n", Json({{"output", written}}).dump(2).c_str());
-  } else {
-    std::printf("%d parameters written: %s\n",
-                static_cast<int>(product.tensors.size()), written.c_str());
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 nlohmann::ordered_json ProductJson(const ProductInfo& info) {
@@ -331,25 +295,6 @@ void AddDiff(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       "Example: tamer diff runs/mnist-dbn/features runs/mnist-dbn/digits");
   command->callback([options, registry, outcome] {
     if (outcome->status.ok()) outcome->status = Diff(*options, *registry);
-  });
-}
-
-void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
-  auto options = std::make_shared<ExportOptions>();
-  CLI::App* command = app->add_subcommand(
-      "export",
-      "Write a product that stands alone, its adapters merged, or its "
-      "parameters as safetensors.");
-  command->add_option("product", options->product, "A product or run.")
-      ->required();
-  command
-      ->add_option("output", options->output,
-                   "FILE.safetensors, or a folder for the product.")
-      ->required();
-  command->add_flag("--json", options->json, "Print JSON.");
-  command->footer("Example: tamer export runs/adapted merged");
-  command->callback([options, registry, outcome] {
-    if (outcome->status.ok()) outcome->status = Export(*options, *registry);
   });
 }
 
