@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 
 #include "core/passes/copy.h"
@@ -15,8 +14,9 @@ namespace {
 constexpr int64_t kFewestWeights = int64_t{1} << 12;
 // More products than QuantizedDense can add up in 32 bits.
 constexpr int64_t kMostInputs = 65793;
-// Its 127th part times an input's scale is still an ordinary number.
-constexpr float kSmallestWeight = 1e-20f;
+// What is smaller is taken for zero, so that the product of an input's and a
+// weight's scale is an ordinary number.
+constexpr float kSmallestInputScale = 1e-15f, kSmallestWeight = 1e-20f;
 
 bool IsWorthwhile(const Graph& network, const Node& node) {
   if (node.params->GetDescriptor() != op::Dense::descriptor()) return false;
@@ -40,8 +40,7 @@ absl::StatusOr<op::QuantizedDense> Quantized(const op::Dense& dense,
                    "; data and parameters must be finite numbers");
   }
   auto scale = static_cast<float>((high - low) / 255);
-  // An input that is always zero.
-  if (scale < std::numeric_limits<float>::min()) scale = 1;
+  if (scale < kSmallestInputScale) scale = 1;
   op::QuantizedDense quantized;
   quantized.set_units(dense.units());
   quantized.set_activation(dense.activation());
@@ -131,7 +130,6 @@ absl::Status QuantizeWeight(const Tensor& weight, const Tensor& quantized,
   }
   for (int64_t j = 0; j < units; ++j) {
     float& scale = scales.floats()[j];
-    // Weights that are all but nothing become nothing.
     scale = scale < kSmallestWeight ? 1 : scale / 127;
   }
   for (int64_t i = 0; i < rows * units; ++i) {

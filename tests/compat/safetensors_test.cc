@@ -38,12 +38,13 @@ TEST(SafetensorsTest, AnIndependentReaderSeesTheSame) {
     text.append(buffer.data(), count);
   }
   EXPECT_EQ(pclose(pipe), 0) << text;
-  EXPECT_EQ(text, absl::StrCat("bytes U8 [3] 258.000000\n"
-                               "h1/weight F32 [20, 30] ",
-                               static_cast<int64_t>(sum),
-                               ".000000\nids I32 [3, 1] 8.000000\n"
-                               "scalar F32 [] 0.500000\n"
-                               "signed I8 [5] 5.000000\n"));
+  // In the order of the file: elements of four bytes stand first.
+  EXPECT_EQ(text,
+            absl::StrCat("h1/weight F32 [20, 30] ", static_cast<int64_t>(sum),
+                         ".000000\nids I32 [3, 1] 8.000000\n"
+                         "scalar F32 [] 0.500000\n"
+                         "bytes U8 [3] 258.000000\n"
+                         "signed I8 [5] 5.000000\n"));
 }
 
 }  // namespace
