@@ -281,7 +281,7 @@ def main():
     if options.only_check_arguments:
         return 0
     binary = os.path.abspath(
-        os.environ.get("TAMER_BENCH") or ROOT / "bazel-bin/tests/bench/all_bench"
+        os.environ.get("TAMER_BENCH") or ROOT / "bazel-bin/tests/bench/all"
     )
 
     load = os.getloadavg()[0]
