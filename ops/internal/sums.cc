@@ -86,4 +86,9 @@ void SumRows(const float* x, int64_t rows, int64_t columns, float factor,
   });
 }
 
+TAMER_VECTORIZED void AddScaledRow(const float* x, float factor, int64_t n,
+                                   float* sum) {
+  for (int64_t i = 0; i < n; ++i) sum[i] += factor * x[i];
+}
+
 }  // namespace tamer

@@ -19,6 +19,9 @@ double SumSquares(const float* x, int64_t n, void* scratch);
 void SumRows(const float* x, int64_t rows, int64_t columns, float factor,
              float* out);
 
+// sum[i] += factor * x[i].
+void AddScaledRow(const float* x, float factor, int64_t n, float* sum);
+
 }  // namespace tamer
 
 #endif  // TAMER_OPS_INTERNAL_SUMS_H_
