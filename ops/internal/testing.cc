@@ -295,4 +295,22 @@ void CheckOp(const OpParams& params, const std::vector<Value>& inputs,
   }
 }
 
+double Activate(op::Activation activation, float slope, double x) {
+  switch (activation) {
+    case op::SIGMOID:
+      return 1 / (1 + std::exp(-x));
+    case op::TANH:
+      return std::tanh(x);
+    case op::RELU:
+      return std::max(x, 0.0);
+    case op::LEAKY_RELU:
+      return x > 0 ? x : slope * x;
+    case op::GELU:
+      return x * 0.5 * (1 + std::erf(x / std::sqrt(2.0)));
+    case op::LINEAR:
+      break;
+  }
+  return x;
+}
+
 }  // namespace tamer

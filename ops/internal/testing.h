@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/op/op.h"
+#include "proto/ops/dense.pb.h"
 
 // Runs single ops without a graph, and checks their gradients.
 
@@ -57,6 +58,9 @@ using Reference = std::function<std::vector<std::vector<double>>(
 void CheckOp(const OpParams& params, const std::vector<Value>& inputs,
              const std::vector<int>& differentiable, const Reference& reference,
              double tolerance = 2e-4, int64_t batch = 1);
+
+// An activation of x, in double.
+double Activate(op::Activation activation, float slope, double x);
 
 }  // namespace tamer
 
