@@ -18,6 +18,7 @@ constexpr int64_t kLargeVariables = int64_t{64} << 20;
 
 constexpr double kTrialSeconds = 0.004;
 constexpr double kNoise = 0.05;
+constexpr double kLeastGain = 1e-6;  // seconds: what waking a thread costs
 
 bool PlainlyLarge(const Graph& graph, int64_t batch) {
   int64_t bytes = 0;
@@ -82,7 +83,7 @@ absl::StatusOr<int> ChooseThreads(const Graph& graph,
        threads = std::min(2 * threads, most)) {
     TAMER_ASSIGN_OR_RETURN(const double seconds,
                            TimeStep(graph, options, threads));
-    if (seconds < best * (1 - kNoise)) {
+    if (seconds < best * (1 - kNoise) - kLeastGain) {
       best = seconds;
       chosen = threads;
     }
