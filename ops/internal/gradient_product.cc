@@ -40,7 +40,7 @@ GradientShape GradientShapeOf(const KernelSpec& spec,
 
 GradientBlocks::GradientBlocks(const GradientShape& shape)
     : shape_(shape), team_(std::max(1, omp_get_max_threads())) {
-  omp_set_num_threads(1);  // a block is one thread's
+  const OneThread guard;  // a block is one thread's
   const int64_t k = shape.rows, n = shape.columns;
   const int64_t height = BlockHeight(k, n);
   int64_t most = 0;  // scratch of a product
@@ -66,7 +66,6 @@ GradientBlocks::GradientBlocks(const GradientShape& shape)
   }
   gradient_bytes_ = Aligned(std::min(k, height) * n * int64_t{sizeof(float)});
   part_bytes_ = gradient_bytes_ + Aligned(most);
-  omp_set_num_threads(team_);
 }
 
 const float* GradientBlocks::Compute(Block& block, int thread,

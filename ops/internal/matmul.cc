@@ -26,16 +26,6 @@ bool LargeParameter(const MatmulShape& shape) {
          4 * shape.m() <= shape.b_rows;
 }
 
-// Oversees that primitives are made for one thread.
-class OneThread {
- public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-
- private:
-  const int before_;
-};
-
 ProductSettings SettingsOf(const MatmulShape& shape) {
   ProductSettings settings;
   settings.bias = shape.bias;

@@ -1,6 +1,8 @@
 #ifndef TAMER_OPS_INTERNAL_MATMUL_H_
 #define TAMER_OPS_INTERNAL_MATMUL_H_
 
+#include <omp.h>
+
 #include <memory>
 
 #include "core/op/op.h"
@@ -88,6 +90,16 @@ class Product {
   bool bias_;
   int64_t matmul_offset_ = 0;
   int64_t scratch_bytes_ = 0;
+};
+
+// While it lives, Products are made for one thread.
+class OneThread {
+ public:
+  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+
+ private:
+  const int before_;
 };
 
 // An error unless this machine computes in `precision`.
