@@ -147,6 +147,7 @@ class DenseOp : public TypedOp<op::Dense> {
     shape.activation = dense.activation();
     shape.slope = dense.slope();
     shape.precision = dense.precision();
+    shape.fixed_b = spec.fixed_variables;
     return MakeMatmul(shape, dense.activation() == op::GELU);
   }
 

@@ -1,6 +1,9 @@
+#include <omp.h>
+
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/cpu.h"
 #include "gtest/gtest.h"
 #include "ops/internal/testing.h"
 #include "proto/ops/dense.pb.h"
@@ -55,6 +58,64 @@ TEST(DenseTest, MoreDimensionsAreRows) {
             for (size_t i = 0; i < y.size(); ++i) y[i] += in[2][i % 4];
             return std::vector<Doubles>{y};
           });
+}
+
+// As prediction runs them: weights packed once, at the borders of panels and
+// tiles.
+TEST(DenseTest, FixedVariables) {
+  const int before = omp_get_max_threads();
+  op::Dense dense;
+  dense.set_activation(op::SIGMOID);
+  for (int m : {1, 2, 7, 100}) {
+    for (int units : {10, 64, 250}) {
+      for (int in : {1, 33, 300}) {
+        SCOPED_TRACE(absl::StrCat(m, " ", in, " ", units));
+        dense.set_units(units);
+        const std::vector<Value> values = {Random({m, in}, 1),
+                                           Random({in, units}, 2, -0.1, 0.1),
+                                           Random({units}, 3)};
+        const auto plain = RunOp(dense, values);
+        ASSERT_TRUE(plain.ok());
+        std::vector<float> first;
+        for (int threads : {1, 2, 3}) {
+          omp_set_num_threads(threads);
+          const auto fixed = RunOp(dense, values, 0, 1, true);
+          ASSERT_TRUE(fixed.ok());
+          const std::vector<float>& y = fixed->outputs[0].floats;
+          for (size_t i = 0; i < y.size(); ++i) {
+            ASSERT_NEAR(y[i], plain->outputs[0].floats[i], 1e-5) << i;
+          }
+          if (first.empty()) first = y;
+          EXPECT_EQ(first, y) << threads << " threads";
+        }
+        omp_set_num_threads(before);
+      }
+    }
+  }
+}
+
+TEST(DenseTest, FixedVariablesInBf16) {
+  if (!CpuHasBf16()) GTEST_SKIP() << kNoBf16;
+  op::Dense dense;
+  dense.set_units(250);
+  dense.set_activation(op::GELU);
+  for (int m : {1, 7, 100}) {
+    const std::vector<Value> values = {Random({m, 301}, 1),
+                                       Random({301, 250}, 2, -0.1, 0.1),
+                                       Random({250}, 3)};
+    const auto plain = RunOp(dense, values);
+    dense.set_precision(BF16);
+    const auto rounded = RunOp(dense, values, 0, 1, true);
+    dense.clear_precision();
+    ASSERT_TRUE(plain.ok() && rounded.ok());
+    double worst = 0;
+    for (size_t i = 0; i < plain->outputs[0].floats.size(); ++i) {
+      worst = std::max<double>(worst, std::fabs(plain->outputs[0].floats[i] -
+                                                rounded->outputs[0].floats[i]));
+    }
+    EXPECT_LT(worst, 0.02);
+    EXPECT_GT(worst, 0);  // it did round
+  }
 }
 
 TEST(DenseTest, WithoutBias) {

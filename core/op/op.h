@@ -60,6 +60,9 @@ struct KernelSpec {
   uint64_t stream_key = 0;
   // The node's name, for messages.
   std::string node;
+  // Whether the variables keep the values that they have when the kernel first
+  // runs, as in prediction: it may then keep them in an order of its own.
+  bool fixed_variables = false;
 };
 
 // What a kernel gets for one run. The views stay valid, and their `data` the

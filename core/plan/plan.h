@@ -21,6 +21,9 @@ struct PlanOptions {
   // OpenMP threads that the kernels are made for and run on; 0: the calling
   // thread's team now, and the scheduler's when it runs.
   int threads = 0;
+  // Whether variables keep the values that they have at the first run, as in
+  // prediction; kernels may then hold copies of them.
+  bool fixed_variables = false;
 };
 
 // One node, ready to run.

@@ -186,6 +186,7 @@ absl::StatusOr<const float*> Predictor::Predict(const float* features,
   if (plan == nullptr) {
     PlanOptions options;
     options.batch = samples;
+    options.fixed_variables = true;
     TAMER_ASSIGN_OR_RETURN(
         plan, Plan::Compile(prediction_.graph, options, &product_->variables));
   }

@@ -1,7 +1,7 @@
 #include "ops/internal/bf16_product.h"
 
 #include "core/base/tensor.h"
-#include "ops/internal/tiles.h"
+#include "ops/internal/panels.h"
 
 namespace tamer {
 
@@ -11,85 +11,6 @@ namespace tiles {
 namespace {
 
 TAMER_BEGIN_TILES
-
-// Where a tile's sums are stored.
-struct StoreSink {
-  float* to;
-  int64_t stride;
-  __mmask16 last;
-
-  template <int kR, int kC>
-  TAMER_INLINE void Foresee(int) const {}
-
-  template <int kR, int kC>
-  TAMER_INLINE void Take(const __m512 (&sum)[kR][kC]) const {
-#pragma GCC unroll 6
-    for (int r = 0; r < kR; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kC; ++c) {
-        _mm512_mask_storeu_ps(to + r * stride + c * kLanes,
-                              c == kC - 1 ? last : 0xffff, sum[r][c]);
-      }
-    }
-  }
-};
-
-struct StoreSinks {
-  float* c;
-  int64_t stride;
-  TAMER_INLINE StoreSink At(int64_t row, int64_t column, __mmask16 last) const {
-    return {c + row * stride + column, stride, last};
-  }
-};
-
-// 32 numbers of a row as 16 pairs; those from `left` on are zero.
-inline __m512i PairsOfRow(const float* row, int64_t left) {
-  const __m512 low = _mm512_maskz_loadu_ps(left <= 0 ? 0 : MaskOf(left), row);
-  const __m512 high = _mm512_maskz_loadu_ps(
-      left <= kLanes ? 0 : MaskOf(left - kLanes), row + kLanes);
-  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
-// A's rows as pairs, each row in `pairs` elements.
-void PackLeft(const float* from, const MatrixView& view, int64_t pairs,
-              uint32_t* to) {
-  const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
-  for (int64_t r = 0; r < view.rows; ++r) {
-    const float* row = from + r * view.stride;
-    rows.Enter(r);
-    for (int64_t c = 0; c < view.columns; c += 2 * kLanes) {
-      const __m512i packed = PairsOfRow(row + c, view.columns - c);
-      _mm512_mask_storeu_epi32(to + r * pairs + c / 2, MaskOf(pairs - c / 2),
-                               packed);
-    }
-  }
-}
-
-// Where column `c` of packed depth `d` stands, in panels of 64 columns.
-inline uint32_t* InPanels(uint32_t* to, int64_t depth, int64_t columns,
-                          int64_t d, int64_t c) {
-  const int64_t panel = c / kPanel * kPanel;
-  const int64_t width = std::min<int64_t>(kPanel, InLanes(columns - panel));
-  return to + panel * depth + d * width + (c - panel);
-}
-
-// B's rows, two at a time.
-void PackRight(const float* from, const MatrixView& view, uint32_t* to) {
-  const int64_t depth = (view.rows + 1) / 2;
-  const __m512 one = _mm512_set1_ps(1);
-  const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
-  for (int64_t d = 0; d < depth; ++d) {
-    const float* row = from + 2 * d * view.stride;
-    const float* next = 2 * d + 1 < view.rows ? row + view.stride : nullptr;
-    rows.Enter(2 * d);
-    rows.Enter(2 * d + 1);
-    for (int64_t c = 0; c < view.columns; c += kLanes) {
-      Pairs::Pack(row + c, next == nullptr ? nullptr : next + c,
-                  MaskOf(view.columns - c), one,
-                  InPanels(to, depth, view.columns, d, c));
-    }
-  }
-}
 
 // 16 vectors of 16 numbers, as their columns.
 inline void Transpose(__m512i (&v)[kLanes]) {
@@ -152,7 +73,7 @@ void Multiply(const MatrixView& a_view, const MatrixView& b_view,
   if (b_view.transposed) {
     PackRightTransposed(b, b_view, right);
   } else {
-    PackRight(b, b_view, right);
+    PackRight<Pairs>(b, b_view, right);
   }
   const Strip<uint32_t> strip = {left, depth, 1, depth};
   AllTiles<Pairs>({&strip, 1, right, depth, c_view.columns}, {0, a_view.rows},

@@ -10,6 +10,7 @@
 #include "core/base/tensor.h"
 #include "ops/internal/activations.h"
 #include "ops/internal/bf16_product.h"
+#include "ops/internal/fixed_matmul.h"
 #include "ops/internal/prefetch.h"
 #include "ops/internal/primitives.h"
 
@@ -277,6 +278,10 @@ class ActivatedAfter : public Kernel {
 };
 
 std::unique_ptr<Kernel> NewMatmul(const MatmulShape& shape) {
+  if (shape.fixed_b) {
+    std::unique_ptr<Kernel> fixed = MakeFixedMatmul(shape);
+    if (fixed != nullptr) return fixed;
+  }
   if (!LargeParameter(shape)) return std::make_unique<WholeMatmul>(shape);
   if (shape.transpose_b) return std::make_unique<ColumnsMatmul>(shape);
   return std::make_unique<InnerMatmul>(shape);
@@ -289,11 +294,13 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
   TAMER_RETURN_IF_ERROR(CheckPrecision(shape.precision));
   MatmulShape sum = shape;
   // Rounding B must cost less than it saves.
-  if (shape.b_rows * shape.b_columns < kLargeMatrix || shape.m() < kFewRows) {
+  if (shape.b_rows * shape.b_columns < kLargeMatrix ||
+      (shape.m() < kFewRows && !shape.fixed_b)) {
     sum.precision = FP32;
   }
   const bool sums =
-      LargeParameter(sum) && (!sum.transpose_b || sum.precision == BF16);
+      shape.fixed_b ||
+      (LargeParameter(sum) && (!sum.transpose_b || sum.precision == BF16));
   const bool after =
       keep_argument || (sums && !ActivatesInSum(shape.activation));
   if (after) sum.activation = op::LINEAR;

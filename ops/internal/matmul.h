@@ -24,6 +24,8 @@ struct MatmulShape {
   // activation's derivative at the argument that gave z.
   op::Activation slope_of = op::LINEAR;
   Precision precision = FP32;
+  // Whether B and the bias keep the values of the first run.
+  bool fixed_b = false;
 
   int64_t m() const { return transpose_a ? a_columns : a_rows; }
   int64_t k() const { return transpose_a ? a_rows : a_columns; }

@@ -215,7 +215,7 @@ Value Random(std::vector<int64_t> shape, uint64_t seed, float low, float high) {
 
 absl::StatusOr<RunResult> RunOp(const OpParams& params,
                                 std::vector<Value> inputs, uint64_t step,
-                                int64_t batch) {
+                                int64_t batch, bool fixed_variables) {
   const Op& op = OpOf(params);
   // Variables follow the inputs; Infer alone knows how many they are.
   std::vector<TensorType> types;
@@ -234,6 +234,7 @@ absl::StatusOr<RunResult> RunOp(const OpParams& params,
   spec.outputs = inferred->outputs;
   spec.batch = batch;
   spec.stream_key = 77;
+  spec.fixed_variables = fixed_variables;
   TAMER_ASSIGN_OR_RETURN(const auto kernel, op.Compile(spec));
   RunResult result;
   result.inputs = std::move(inputs);

@@ -40,7 +40,8 @@ struct RunResult {
 // NaN, so what a kernel doesn't write shows.
 absl::StatusOr<RunResult> RunOp(const OpParams& params,
                                 std::vector<Value> inputs, uint64_t step = 0,
-                                int64_t batch = 1);
+                                int64_t batch = 1,
+                                bool fixed_variables = false);
 
 // The error of Infer on inputs of these types, or "".
 std::string InferError(const OpParams& params,

@@ -68,13 +68,17 @@ struct Kind {
   const char* name;
   std::function<Graph()> graph;
   std::vector<int64_t> batches;
+  bool prediction = false;
 };
 
 const std::vector<Kind>& Kinds() {
   static const auto* kinds = new std::vector<Kind>{
       {"mlp_train", [] { return Training(kMlp); }, {10, 100}},
       {"rbm", [] { return Rbm(kMlp, "h1", ""); }, {10, 100}},
-      {"infer", [] { return Check(Infer(Network(kMlp))); }, {1, 100}},
+      {"infer",
+       [] { return Check(Infer(Network(kMlp))); },
+       {1, 100},
+       /*prediction=*/true},
       {"dbn_rbm1", [] { return Rbm(kDbn, "h1", ""); }, {100}},
       {"dbn_rbm2", [] { return Rbm(kDbn, "h2", "h1"); }, {100}},
       {"dbn_rbm3", [] { return Rbm(kDbn, "h3", "h2"); }, {100}},
@@ -141,6 +145,7 @@ Job MakeJob(const std::string& name) {
     job.graph = kind.graph();
     job.batch = batch;
     job.precision = precision;
+    job.prediction = kind.prediction;
   });
   if (!found) Fail(absl::NotFoundError(absl::StrCat("no job ", name)));
   return job;
@@ -173,6 +178,7 @@ Stepper::Stepper(const Job& job, int threads)
       job.fuse ? Check(Fuse(job.graph, job.precision)) : job.graph;
   PlanOptions options;
   options.batch = job.batch;
+  options.fixed_variables = job.prediction;
   plan_ = Check(Plan::Compile(fused, options, &variables_));
   for (ValueId id : fused.inputs()) {
     const Value& value = fused.value(id);

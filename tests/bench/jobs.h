@@ -29,7 +29,9 @@ struct Job {
   Graph graph;
   int64_t batch = 10;
   Precision precision = FP32;
-  // Whether the graph runs as the passes made it.
+  // Whether parameters stay as they are.
+  bool prediction = false;
+  // Whether the fuse pass goes over the graph first.
   bool fuse = true;
 
   // Operations in matrix products of one step: the rest is overhead.

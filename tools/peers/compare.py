@@ -16,6 +16,7 @@ TORCH_JOBS = pathlib.Path(__file__).with_name("torch_jobs.py")
 # How many times as fast as PyTorch Tamer is to be. PyTorch has no _bf16 jobs:
 # Tamer's are compared to the job in fp32.
 BF16 = "_bf16"
+PLAIN, TUNED = SIDES = "plain", "tuned"
 TARGETS = {
     "mlp_train_10": 4.5,
     "mlp_train_100": 1.7,
@@ -51,12 +52,14 @@ COLUMNS = [
     ("job", "<22"),
     ("Tamer/s", ">11"),
     ("of peak", ">8"),
-    ("PyTorch/s", ">11"),
+    ("plain/s", ">9"),
+    ("ratio", ">6"),
+    ("tuned/s", ">9"),
     ("ratio", ">6"),
     ("target", ">7"),
     ("Tamer MB", ">9"),
     ("PyTorch MB", ">11"),
-    ("PyTorch's best setting", "<0"),
+    ("PyTorch's best settings, plain and tuned", "<0"),
 ]
 
 
@@ -123,7 +126,7 @@ def setting_name(setting):
     )
 
 
-def torch_environment(setting):
+def torch_environment(setting, variant):
     environment = dict(os.environ)
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "LD_LIBRARY_PATH"):
         environment.pop(name, None)
@@ -134,7 +137,7 @@ def torch_environment(setting):
     # PyTorch leaves its AVX-512 loops aside by default; they are the faster ones.
     with open("/proc/cpuinfo") as file:
         flags = set(file.read().split())
-    if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
+    if variant != PLAIN and {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
         environment["ATEN_CPU_CAPABILITY"] = "avx512"
     return environment
 
@@ -145,7 +148,7 @@ def measure_torch(job, setting, variant, seconds):
     command += ["--seconds", str(seconds)]
     if variant:
         command += ["--variant", variant]
-    answer = run(command, torch_environment(setting), seconds)
+    answer = run(command, torch_environment(setting, variant), seconds)
     return answer and json.loads(answer)
 
 
@@ -154,9 +157,11 @@ def median(rounds, field):
 
 
 def measure(job, rows, binary, options):
-    """Rounds of one PyTorch job and Tamer's jobs that are compared to it."""
+    """Rounds of one PyTorch job, plain and tuned, and of Tamer's jobs that are
+    compared to it."""
     peers = []
     for setting in settings():
+        peers.append((setting, PLAIN, []))
         # Which variant is best is found out in a process of its own, so that
         # trying them doesn't count as memory.
         trial = measure_torch(job, setting, None, options.seconds / 2)
@@ -191,23 +196,34 @@ def measure(job, rows, binary, options):
         for setting, variant, rounds in peers
         if rounds
     ]
-    best = max(tried, key=lambda t: t["samples_per_second"], default=None)
-    results = []
-    for row in rows:
-        result = {"job": row, "target": TARGETS[row], "pytorch": best, "tamer": None}
-        if ours[row]:
-            result["tamer"] = {
-                field: median(ours[row], field)
-                for field in ("samples_per_second", "share_of_peak", "peak_rss_bytes")
-            }
-            result["tamer"]["rounds"] = ours[row]
-        if best and result["tamer"]:
-            result["ratio"] = (
-                result["tamer"]["samples_per_second"] / best["samples_per_second"]
-            )
-        result["settings"] = tried
-        results.append(result)
-    return results
+    best = {
+        side: max(
+            (t for t in tried if (t["variant"] == PLAIN) == (side == PLAIN)),
+            key=lambda t: t["samples_per_second"],
+            default=None,
+        )
+        for side in SIDES
+    }
+    return [compared(row, ours[row], best, tried) for row in rows]
+
+
+def compared(row, rounds, best, tried):
+    """What is known of one of Tamer's jobs and PyTorch's best."""
+    result = {"job": row, "target": TARGETS[row], "tamer": None, "settings": tried}
+    result["pytorch"], result["ratio"] = best, {}
+    if rounds:
+        result["tamer"] = {
+            field: median(rounds, field)
+            for field in ("samples_per_second", "share_of_peak", "peak_rss_bytes")
+        }
+        result["tamer"]["rounds"] = rounds
+        for side in SIDES:
+            if best[side]:
+                result["ratio"][side] = (
+                    result["tamer"]["samples_per_second"]
+                    / best[side]["samples_per_second"]
+                )
+    return result
 
 
 def print_row(values):
@@ -216,17 +232,21 @@ def print_row(values):
 
 
 def print_result(result):
-    tamer, best = result["tamer"], result["pytorch"]
+    tamer, best, ratio = result["tamer"], result["pytorch"], result["ratio"]
+    speeds = []
+    for side in SIDES:
+        speeds.append(f"{best[side]['samples_per_second']:,.0f}" if best[side] else "-")
+        speeds.append(f"{ratio[side]:.2f}" if side in ratio else "-")
+    found = [b for b in best.values() if b]
     print_row([
         result["job"],
         f"{tamer['samples_per_second']:,.0f}" if tamer else "-",
         f"{100 * tamer['share_of_peak']:.1f} %" if tamer else "-",
-        f"{best['samples_per_second']:,.0f}" if best else "-",
-        f"{result['ratio']:.2f}" if "ratio" in result else "-",
+        *speeds,
         f"{result['target']:g}",
         f"{tamer['peak_rss_bytes'] / 1e6:.0f}" if tamer else "-",
-        f"{best['peak_rss_bytes'] / 1e6:.0f}" if best else "-",
-        f"{setting_name(best)}: {best['variant']}" if best else "-",
+        f"{min(b['peak_rss_bytes'] for b in found) / 1e6:.0f}" if found else "-",
+        "; ".join(f"{setting_name(b)}: {b['variant']}" for b in found),
     ])  # fmt: skip
 
 
@@ -234,19 +254,18 @@ def recipe(results, suffix):
     """How long the whole DBN recipe takes at the measured speeds, or None. Where
     Tamer has no bf16 job, none is made up."""
     by_job = {r["job"]: r for r in results}
-    seconds = {"tamer": 0, "pytorch": 0}
+    seconds = {"tamer": 0, PLAIN: 0, TUNED: 0}
     for job, epochs in RECIPE_EPOCHS.items():
         result = by_job.get(job + suffix)
-        if not result or "ratio" not in result:
+        if not result or len(result["ratio"]) < len(SIDES):
             return None
         for side in seconds:
-            speed = result[side]["samples_per_second"]
-            seconds[side] += epochs * RECIPE_SAMPLES / speed
+            found = result["tamer"] if side == "tamer" else result["pytorch"][side]
+            seconds[side] += epochs * RECIPE_SAMPLES / found["samples_per_second"]
     return {
         "recipe": "dbn" + suffix,
-        "tamer_seconds": seconds["tamer"],
-        "pytorch_seconds": seconds["pytorch"],
-        "ratio": seconds["pytorch"] / seconds["tamer"],
+        "seconds": seconds,
+        "ratio": {side: seconds[side] / seconds["tamer"] for side in SIDES},
         "target": RECIPE_TARGETS[suffix],
     }
 
@@ -304,9 +323,9 @@ def main():
 
     print()
     for result in results:
-        if result["job"] in MEMORY_JOBS and "ratio" in result:
-            share = (
-                result["tamer"]["peak_rss_bytes"] / result["pytorch"]["peak_rss_bytes"]
+        if result["job"] in MEMORY_JOBS and result["ratio"]:
+            share = result["tamer"]["peak_rss_bytes"] / min(
+                b["peak_rss_bytes"] for b in result["pytorch"].values() if b
             )
             print(
                 f"{result['job']}: Tamer's peak memory is {share:.2f} of PyTorch's; "
@@ -316,8 +335,9 @@ def main():
     for r in recipes:
         print(
             f"{r['recipe']}, 60,000 samples, 30 passes a layer and 100 epochs of "
-            f"fine-tuning: Tamer {r['tamer_seconds']:,.0f} s, PyTorch "
-            f"{r['pytorch_seconds']:,.0f} s; ratio {r['ratio']:.2f}, target "
+            f"fine-tuning: Tamer {r['seconds']['tamer']:,.0f} s, PyTorch plain "
+            f"{r['seconds'][PLAIN]:,.0f} s, tuned {r['seconds'][TUNED]:,.0f} s; "
+            f"ratios {r['ratio'][PLAIN]:.2f} and {r['ratio'][TUNED]:.2f}, target "
             f"{r['target']:g}"
         )
     if options.json:
@@ -338,7 +358,7 @@ def main():
     failed = [
         r["job"]
         for r in results
-        if "ratio" not in r and not (r["pytorch"] and r["job"].endswith(BF16))
+        if not r["ratio"] and not (any(r["pytorch"].values()) and r["job"].endswith(BF16))
     ]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -1,0 +1,116 @@
+#ifndef TAMER_OPS_INTERNAL_PANELS_H_
+#define TAMER_OPS_INTERNAL_PANELS_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "ops/internal/matmul.h"
+#include "ops/internal/tiles.h"
+
+// Factors of a product in the order that tiles read: the left one in rows, the
+// right one in panels of 64 columns, [depth, width] each, one behind the other.
+// A depth is one number, or with BF16 a pair.
+
+#if TAMER_TILES
+
+namespace tamer {
+namespace tiles {
+
+TAMER_BEGIN_TILES
+
+// How many elements hold `k` numbers of depth.
+template <typename Kind>
+int64_t DepthOf(int64_t k) {
+  return (k + Kind::kPacked - 1) / Kind::kPacked;
+}
+
+// 32 numbers of a row as 16 pairs; those from `left` on are zero.
+inline __m512i PairsOfRow(const float* row, int64_t left) {
+  const __m512 low = _mm512_maskz_loadu_ps(left <= 0 ? 0 : MaskOf(left), row);
+  const __m512 high = _mm512_maskz_loadu_ps(
+      left <= kLanes ? 0 : MaskOf(left - kLanes), row + kLanes);
+  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+// A's rows as pairs, each row in `pairs` elements.
+inline void PackLeft(const float* from, const MatrixView& view, int64_t pairs,
+                     uint32_t* to) {
+  const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
+  for (int64_t r = 0; r < view.rows; ++r) {
+    const float* row = from + r * view.stride;
+    rows.Enter(r);
+    for (int64_t c = 0; c < view.columns; c += 2 * kLanes) {
+      const __m512i packed = PairsOfRow(row + c, view.columns - c);
+      _mm512_mask_storeu_epi32(to + r * pairs + c / 2, MaskOf(pairs - c / 2),
+                               packed);
+    }
+  }
+}
+
+// Where column `c` of packed depth `d` stands, in panels of 64 columns.
+template <typename Element>
+Element* InPanels(Element* to, int64_t depth, int64_t columns, int64_t d,
+                  int64_t c) {
+  const int64_t panel = c / kPanel * kPanel;
+  const int64_t width = std::min<int64_t>(kPanel, InLanes(columns - panel));
+  return to + panel * depth + d * width + (c - panel);
+}
+
+// B's rows, as many at a time as an element holds.
+template <typename Kind>
+void PackRight(const float* from, const MatrixView& view,
+               typename Kind::Element* to) {
+  const int64_t depth = DepthOf<Kind>(view.rows);
+  const __m512 one = _mm512_set1_ps(1);
+  const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
+  for (int64_t d = 0; d < depth; ++d) {
+    const int64_t first = Kind::kPacked * d;
+    const float* row = from + first * view.stride;
+    const float* next = first + 1 < view.rows ? row + view.stride : nullptr;
+    for (int i = 0; i < Kind::kPacked; ++i) rows.Enter(first + i);
+    for (int64_t c = 0; c < view.columns; c += kLanes) {
+      Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
+                 MaskOf(view.columns - c), one,
+                 InPanels(to, depth, view.columns, d, c));
+    }
+  }
+}
+
+// Where a tile's sums are stored.
+struct StoreSink {
+  float* to;
+  int64_t stride;
+  __mmask16 last;
+
+  template <int kR, int kC>
+  TAMER_INLINE void Foresee(int) const {}
+
+  template <int kR, int kC>
+  TAMER_INLINE void Take(const __m512 (&sum)[kR][kC]) const {
+#pragma GCC unroll 6
+    for (int r = 0; r < kR; ++r) {
+#pragma GCC unroll 4
+      for (int c = 0; c < kC; ++c) {
+        _mm512_mask_storeu_ps(to + r * stride + c * kLanes,
+                              c == kC - 1 ? last : 0xffff, sum[r][c]);
+      }
+    }
+  }
+};
+
+struct StoreSinks {
+  float* c;
+  int64_t stride;
+  TAMER_INLINE StoreSink At(int64_t row, int64_t column, __mmask16 last) const {
+    return {c + row * stride + column, stride, last};
+  }
+};
+
+TAMER_END_TILES
+
+}  // namespace tiles
+}  // namespace tamer
+
+#endif  // TAMER_TILES
+
+#endif  // TAMER_OPS_INTERNAL_PANELS_H_
