@@ -1,6 +1,7 @@
 #include "core/op/op.h"
 
 #include "core/op/gradient.h"
+#include "core/op/layout.h"
 
 namespace tamer {
 
@@ -16,6 +17,10 @@ int Op::InPlaceInput(const OpParams&, int) const { return -1; }
 
 std::unique_ptr<OpParams> Op::AtInference(const OpParams&) const {
   return nullptr;
+}
+
+std::unique_ptr<OpParams> Op::ChannelsLast(const OpParams& params, int) const {
+  return WithChannelsLast(params);
 }
 
 double Op::Flops(const KernelSpec& spec) const {

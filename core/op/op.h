@@ -136,6 +136,14 @@ class Op {
   // the same in prediction as in training.
   virtual std::unique_ptr<OpParams> AtInference(const OpParams& params) const;
 
+  // The parameters with which the node does the same to images whose channels
+  // stand last, `rank` being the images', and whether it is faster so; null if
+  // it can't. See core/op/layout.h. By default, whether there is a parameter
+  // `channels_last`.
+  virtual std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                                 int rank) const;
+  virtual bool PrefersChannelsLast(const OpParams&) const { return false; }
+
   // As a loss or metric, one with inputs (prediction, target): whether the
   // target is the data's labels, INT32 [B], not values of the prediction's
   // shape.
