@@ -1,13 +1,14 @@
-// Add, Sub, Mul, Scale and Identity: loops at memory bandwidth.
+// Add, Scale and Identity: loops at memory bandwidth.
 
 #include <cmath>
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
+#include "ops/internal/broadcast.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
+#include "proto/ops/broadcast.pb.h"
 #include "proto/ops/elementwise.pb.h"
-#include "proto/ops/shape.pb.h"
 
 namespace tamer {
 namespace {
@@ -18,22 +19,11 @@ TAMER_VECTORIZED void AddTo(const float* a, const float* b, int64_t n,
                             float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
 }
-TAMER_VECTORIZED void Subtract(const float* a, const float* b, int64_t n,
-                               float* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] - b[i];
-}
-TAMER_VECTORIZED void Multiply(const float* a, const float* b, int64_t n,
-                               float* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] * b[i];
+TAMER_VECTORIZED void AddOne(const float* a, float b, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b;
 }
 TAMER_VECTORIZED void MultiplyBy(const float* a, float b, int64_t n, float* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = a[i] * b;
-}
-
-absl::Status CheckPair(Types inputs) {
-  TAMER_RETURN_IF_ERROR(CheckCount(inputs, 2, "a, b"));
-  TAMER_RETURN_IF_ERROR(CheckFloats(inputs));
-  return CheckSameShape(inputs);
 }
 
 class AddOp : public TypedOp<op::Add> {
@@ -44,19 +34,31 @@ class AddOp : public TypedOp<op::Add> {
       return Invalid("takes two inputs or more, not ", inputs.size());
     }
     TAMER_RETURN_IF_ERROR(CheckFloats(inputs));
-    TAMER_RETURN_IF_ERROR(CheckSameShape(inputs));
+    for (int i = 1; i < inputs.size(); ++i) {
+      TAMER_RETURN_IF_ERROR(
+          CheckBroadcast(inputs[0].shape, inputs[i].shape, i));
+    }
     return Outputs({inputs[0]});
   }
 
   absl::Status Gradient(GradientBuilder& g) const override {
     for (int i = 0; i < g.num_inputs(); ++i) {
-      g.SetGradient(i, g.OutputGradient(0));
+      std::string dx = g.OutputGradient(0);
+      if (g.InputType(i).shape != g.OutputType(0).shape) {
+        if (!g.Wanted(i)) continue;
+        TAMER_ASSIGN_OR_RETURN(dx, g.Emit(absl::StrCat("sum", i), op::SumLike(),
+                                          {dx, g.Input(i)}));
+      }
+      g.SetGradient(i, dx);
     }
     return absl::OkStatus();
   }
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
+    for (const TensorType& input : spec.inputs) {
+      if (input.shape != spec.outputs[0].shape) return MakeSpreading(spec);
+    }
     return MakeKernel(
         [n = spec.outputs[0].shape.elements()](const KernelArgs& args) {
           float* y = args.outputs[0].floats();
@@ -73,94 +75,31 @@ class AddOp : public TypedOp<op::Add> {
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
-};
 
-class SubOp : public TypedOp<op::Sub> {
- public:
-  absl::StatusOr<Inference> Infer(const OpParams&,
-                                  Types inputs) const override {
-    TAMER_RETURN_IF_ERROR(CheckPair(inputs));
-    return Outputs({inputs[0]});
-  }
-
-  absl::Status Gradient(GradientBuilder& g) const override {
-    g.SetGradient(0, g.OutputGradient(0));
-    if (!g.Wanted(1)) return absl::OkStatus();
-    op::Scale negate;
-    negate.set_factor(-1);
-    TAMER_ASSIGN_OR_RETURN(const std::string db,
-                           g.Emit("b", negate, {g.OutputGradient(0)}));
-    g.SetGradient(1, db);
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<std::unique_ptr<Kernel>> Compile(
-      const KernelSpec& spec) const override {
-    return MakeKernel(
-        [n = spec.outputs[0].shape.elements()](const KernelArgs& args) {
-          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-            Subtract(args.inputs[0].floats() + begin,
-                     args.inputs[1].floats() + begin, end - begin,
-                     args.outputs[0].floats() + begin);
-          });
-          return absl::OkStatus();
+ private:
+  static std::unique_ptr<Kernel> MakeSpreading(const KernelSpec& spec) {
+    std::vector<Broadcast> spreads;
+    for (size_t i = 1; i < spec.inputs.size(); ++i) {
+      spreads.emplace_back(spec.inputs[0].shape, spec.inputs[i].shape);
+    }
+    return MakeKernel([spreads](const KernelArgs& args) {
+      const float* sum = args.inputs[0].floats();
+      float* y = args.outputs[0].floats();
+      for (size_t i = 0; i < spreads.size(); ++i) {
+        const float* b = args.inputs[i + 1].floats();
+        const Broadcast& spread = spreads[i];
+        ForBroadcast(spread, kGrain, [&](int64_t at, int64_t b_at, int64_t n) {
+          if (spread.single) {
+            AddOne(sum + at, b[b_at], n, y + at);
+          } else {
+            AddTo(sum + at, b + b_at, n, y + at);
+          }
         });
-  }
-
-  int InPlaceInput(const OpParams&, int) const override { return 0; }
-};
-
-class MulOp : public TypedOp<op::Mul> {
- public:
-  absl::StatusOr<Inference> Infer(const OpParams&,
-                                  Types inputs) const override {
-    TAMER_RETURN_IF_ERROR(CheckCount(inputs, 2, "a, b"));
-    TAMER_RETURN_IF_ERROR(CheckFloats(inputs));
-    if (inputs[1].shape.rank() > 0) {
-      TAMER_RETURN_IF_ERROR(CheckSameShape(inputs));
-    }
-    return Outputs({inputs[0]});
-  }
-
-  absl::Status Gradient(GradientBuilder& g) const override {
-    const std::string dy = g.OutputGradient(0);
-    if (g.Wanted(0)) {
-      TAMER_ASSIGN_OR_RETURN(const std::string da,
-                             g.Emit("a", op::Mul(), {dy, g.Input(1)}));
-      g.SetGradient(0, da);
-    }
-    if (g.Wanted(1)) {
-      TAMER_ASSIGN_OR_RETURN(std::string db,
-                             g.Emit("b", op::Mul(), {g.Input(0), dy}));
-      const bool scalar = g.InputType(1).shape.rank() == 0;
-      if (scalar && g.InputType(0).shape.rank() > 0) {
-        TAMER_ASSIGN_OR_RETURN(db, g.Emit("b_sum", op::Reduce(), {db}));
+        sum = y;
       }
-      g.SetGradient(1, db);
-    }
-    return absl::OkStatus();
+      return absl::OkStatus();
+    });
   }
-
-  absl::StatusOr<std::unique_ptr<Kernel>> Compile(
-      const KernelSpec& spec) const override {
-    const bool scalar = spec.inputs[1].shape.rank() == 0;
-    return MakeKernel(
-        [n = spec.outputs[0].shape.elements(), scalar](const KernelArgs& args) {
-          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-            const float* a = args.inputs[0].floats() + begin;
-            const float* b = args.inputs[1].floats();
-            float* y = args.outputs[0].floats() + begin;
-            if (scalar) {
-              MultiplyBy(a, *b, end - begin, y);
-            } else {
-              Multiply(a, b + begin, end - begin, y);
-            }
-          });
-          return absl::OkStatus();
-        });
-  }
-
-  int InPlaceInput(const OpParams&, int) const override { return 0; }
 };
 
 class ScaleOp : public TypedOp<op::Scale> {
@@ -224,6 +163,6 @@ class IdentityOp : public TypedOp<op::Identity> {
 
 }  // namespace
 
-TAMER_OP_FAMILY(elementwise, AddOp, SubOp, MulOp, ScaleOp, IdentityOp)
+TAMER_OP_FAMILY(elementwise, AddOp, ScaleOp, IdentityOp)
 
 }  // namespace tamer

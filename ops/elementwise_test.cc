@@ -67,8 +67,9 @@ TEST(ElementwiseTest, InferErrorsShowTheShapes) {
   const TensorType a{DType::kFloat, Shape({-1, 4})};
   const TensorType b{DType::kFloat, Shape({-1, 5})};
   EXPECT_EQ(InferError(op::Add(), {a, b}),
-            "inputs must be of one shape, but input 0 is [B, 4] and input 1 is "
-            "[B, 5]");
+            "input 1 must have input 0's shape, [B, 4], or one that is spread "
+            "over it (its last dimensions, each as large or 1), but is [B, "
+            "5]");
   EXPECT_EQ(InferError(op::Add(), {a}), "takes two inputs or more, not 1");
   op::Scale scale;
   scale.set_factor(std::numeric_limits<float>::infinity());

@@ -6,8 +6,10 @@
 #include "core/graph/text.h"
 #include "core/passes/copy.h"
 #include "core/passes/passes.h"
+#include "proto/ops/ctc.pb.h"
 #include "proto/ops/loss.pb.h"
 #include "proto/ops/shape.pb.h"
+#include "proto/ops/triplet.pb.h"
 
 namespace tamer {
 namespace {
@@ -59,7 +61,9 @@ absl::StatusOr<std::string> AddTarget(Graph& graph, const FinetuneDef& finetune,
   TensorType target = type;
   if (labels) {
     if (type.shape.rank() < 1) return Invalid("finetune: a loss needs a batch");
-    target = {DType::kInt32, Shape({type.shape.dim(0)})};
+    std::vector<int64_t> dims = type.shape.dims();
+    if (dims.size() > 1) dims.pop_back();
+    target = {DType::kInt32, Shape(std::move(dims))};
   }
   const std::string name = labels ? "labels" : "targets";
   TAMER_RETURN_IF_ERROR(
@@ -101,6 +105,13 @@ absl::StatusOr<std::string> AddMetric(Graph& graph,
   return name;
 }
 
+// Whether a loss's labels are each the class of a row of the prediction.
+bool NamesClasses(const OpParams& loss) {
+  const google::protobuf::Descriptor* type = loss.GetDescriptor();
+  return type != op::Ctc::descriptor() &&
+         type != op::BatchHardTriplet::descriptor();
+}
+
 }  // namespace
 
 std::string MetricName(const google::protobuf::Any& metric) {
@@ -125,7 +136,7 @@ absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
   if (!node.ok()) return Annotate(node.status(), "finetune");
   TAMER_RETURN_IF_ERROR(CheckIsLoss(graph, graph.node(*node)));
   Head head{"loss", {"loss"}};
-  if (labels) {
+  if (labels && NamesClasses(**loss)) {
     TAMER_RETURN_IF_ERROR(
         graph.AddNode("accuracy", op::Accuracy(), {prediction, target})
             .status());

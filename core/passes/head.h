@@ -16,7 +16,7 @@ struct Head {
 };
 
 // Adds the loss that `finetune` names as node "loss", what it compares with as
-// input "labels" or "targets", and for labels the node "accuracy".
+// input "labels" or "targets", and for classes the node "accuracy".
 absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune);
 
 }  // namespace tamer

@@ -44,6 +44,14 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data) {
   if (labels && data.labels.empty()) {
     return Invalid("the loss needs labels, and ", data.source, " has none");
   }
+  const ValueId own = graph.FindValue("labels");
+  const int64_t wanted = own < 0 ? 0 : -graph.value(own).type.shape.elements();
+  const int64_t had = static_cast<int64_t>(data.labels.size());
+  if (own >= 0 && wanted * data.size != had) {
+    return Invalid("the loss needs labels ",
+                   graph.value(own).type.shape.ToString(), ", but ",
+                   data.source, " has ", had / data.size, " a sample");
+  }
   return absl::OkStatus();
 }
 

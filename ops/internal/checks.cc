@@ -1,5 +1,7 @@
 #include "ops/internal/checks.h"
 
+#include <cmath>
+
 namespace tamer {
 
 absl::Status CheckCount(Types inputs, size_t count, const char* names) {
@@ -44,6 +46,20 @@ Inference Outputs(std::vector<TensorType> outputs) {
   Inference inference;
   inference.outputs = std::move(outputs);
   return inference;
+}
+
+absl::Status CheckAboveZero(const char* name, double seen) {
+  return CheckNumber(seen > 0 && std::isfinite(seen), name, seen, "above 0");
+}
+
+absl::Status CheckVectors(Types inputs) {
+  TAMER_RETURN_IF_ERROR(CheckFloats(inputs));
+  TAMER_RETURN_IF_ERROR(CheckSameShape(inputs));
+  if (inputs[0].shape.rank() != 2 || inputs[0].shape.back() < 1) {
+    return Invalid("vectors must be [B, d], but are ",
+                   inputs[0].shape.ToString());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tamer

@@ -21,6 +21,10 @@ absl::Status CheckSameShape(Types inputs);
 // `holds`, or "`name` is `seen`; it must be `rule`".
 absl::Status CheckNumber(bool holds, const char* name, double seen,
                          const char* rule);
+// A finite number above 0.
+absl::Status CheckAboveZero(const char* name, double seen);
+// Of FLOAT and one shape [B, d].
+absl::Status CheckVectors(Types inputs);
 // A dimension's index from one that may count from the end.
 absl::StatusOr<int> CheckAxis(int axis, int rank);
 

@@ -263,6 +263,17 @@ absl::StatusOr<RunResult> RunOp(const OpParams& params,
   return result;
 }
 
+absl::StatusOr<std::map<int, Value>> RunGradient(
+    const OpParams& params, const std::vector<Value>& inputs,
+    const std::vector<Value>& outputs,
+    const std::vector<Value>& output_gradients, const std::vector<int>& wanted,
+    int64_t batch) {
+  EagerGradient gradient(params, inputs, outputs, output_gradients, wanted,
+                         batch);
+  TAMER_RETURN_IF_ERROR(OpOf(params).Gradient(gradient));
+  return gradient.gradients();
+}
+
 std::string InferError(const OpParams& params,
                        const std::vector<TensorType>& inputs) {
   return std::string(OpOf(params).Infer(params, inputs).status().message());
@@ -283,13 +294,12 @@ void CheckOp(const OpParams& params, const std::vector<Value>& inputs,
   if (differentiable.empty()) return;
   const std::vector<int64_t> shape = result->outputs[0].type.shape.dims();
   const std::vector<Value> dy = {Random(shape, 991)};
-  EagerGradient gradient(params, inputs, result->outputs, dy, differentiable,
-                         batch);
-  const absl::Status status = OpOf(params).Gradient(gradient);
-  ASSERT_TRUE(status.ok()) << status;
+  const auto gradients =
+      RunGradient(params, inputs, result->outputs, dy, differentiable, batch);
+  ASSERT_TRUE(gradients.ok()) << gradients.status();
   for (int index : differentiable) {
-    ASSERT_EQ(gradient.gradients().count(index), 1u) << "input " << index;
-    const Value& found = gradient.gradients().at(index);
+    ASSERT_EQ(gradients->count(index), 1u) << "input " << index;
+    const Value& found = gradients->at(index);
     EXPECT_EQ(found.type.shape, inputs[index].type.shape) << "input " << index;
     ExpectNear(NumericGradient(reference, at, index, dy[0].floats),
                found.floats, tolerance, absl::StrCat("gradient ", index));

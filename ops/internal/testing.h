@@ -2,6 +2,7 @@
 #define TAMER_OPS_INTERNAL_TESTING_H_
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,14 @@ absl::StatusOr<RunResult> RunOp(const OpParams& params,
                                 std::vector<Value> inputs, uint64_t step = 0,
                                 int64_t batch = 1,
                                 bool fixed_variables = false);
+
+// The op's Gradient, what it emits being run at once: the gradients at the
+// inputs (then variables) in `wanted`, from those at its first outputs.
+absl::StatusOr<std::map<int, Value>> RunGradient(
+    const OpParams& params, const std::vector<Value>& inputs,
+    const std::vector<Value>& outputs,
+    const std::vector<Value>& output_gradients, const std::vector<int>& wanted,
+    int64_t batch = 1);
 
 // The error of Infer on inputs of these types, or "".
 std::string InferError(const OpParams& params,

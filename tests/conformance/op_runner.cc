@@ -1,0 +1,122 @@
+// Runs single ops on tensors in files, forward and backward by the op's own
+// Gradient, for comparison with another implementation.
+//
+//   op_runner --list             names of all built-in ops
+//   op_runner FOLDER…            runs the case in each folder
+//
+// A folder holds `op` (a line with its name, then its parameters as text),
+// `input0`, `input1`, … (inputs, then variables), and for a backward run
+// `wanted` (indices of inputs) and `dy0`, … (gradients of the first outputs).
+// Written are `output0`, … and `gradientI` for each I wanted; or `error`. A
+// tensor is a line ("FLOAT 2 3", type and shape) and then its numbers as they
+// lie in memory.
+
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "core/op/registry.h"
+#include "google/protobuf/text_format.h"
+#include "ops/builtin.h"
+#include "ops/internal/testing.h"
+
+namespace tamer {
+namespace {
+
+bool ReadTensor(const std::string& path, Value* value) {
+  std::ifstream in(path, std::ios::binary);
+  std::string line, type;
+  if (!std::getline(in, line)) return false;
+  std::istringstream words(line);
+  words >> type;
+  std::vector<int64_t> shape;
+  for (int64_t dim; words >> dim;) shape.push_back(dim);
+  const int64_t elements = Shape(shape).elements();
+  if (type == "INT32") {
+    *value = Ints(shape, std::vector<int32_t>(elements));
+  } else {
+    *value = Floats(shape, std::vector<float>(elements));
+  }
+  const Tensor view = value->view();
+  in.read(static_cast<char*>(view.data), view.bytes());
+  return in.gcount() == view.bytes();
+}
+
+void WriteTensor(const std::string& path, Value value) {
+  std::ofstream out(path, std::ios::binary);
+  const Tensor view = value.view();
+  out << Name(view.dtype);
+  for (int64_t dim : view.shape.dims()) out << " " << dim;
+  out << "\n";
+  out.write(static_cast<const char*>(view.data), view.bytes());
+}
+
+// Those called `prefix`0, `prefix`1, …
+std::vector<Value> ReadTensors(const std::string& prefix) {
+  std::vector<Value> values;
+  Value value;
+  while (ReadTensor(absl::StrCat(prefix, values.size()), &value)) {
+    values.push_back(value);
+  }
+  return values;
+}
+
+absl::Status RunCase(const std::string& folder, const OpRegistry& registry) {
+  std::ifstream text(folder + "/op");
+  std::string name;
+  std::getline(text, name);
+  const std::string rest(std::istreambuf_iterator<char>(text), {});
+  const Op* op = registry.Find(name);
+  if (op == nullptr) return Invalid("there is no op ", name);
+  const std::unique_ptr<OpParams> params = op->NewParams();
+  if (!google::protobuf::TextFormat::ParseFromString(rest, params.get())) {
+    return Invalid(name, " cannot be ", rest);
+  }
+  const std::vector<Value> inputs = ReadTensors(folder + "/input");
+  const bool batched = !inputs.empty() && inputs[0].type.shape.rank() > 0;
+  const int64_t batch = batched ? inputs[0].type.shape.dim(0) : 1;
+  TAMER_ASSIGN_OR_RETURN(const RunResult result,
+                         RunOp(*params, inputs, 0, batch));
+  for (size_t i = 0; i < result.outputs.size(); ++i) {
+    WriteTensor(absl::StrCat(folder, "/output", i), result.outputs[i]);
+  }
+  std::vector<int> wanted;
+  std::ifstream in(folder + "/wanted");
+  for (int index; in >> index;) wanted.push_back(index);
+  if (wanted.empty()) return absl::OkStatus();
+  TAMER_ASSIGN_OR_RETURN(
+      const auto gradients,
+      RunGradient(*params, inputs, result.outputs, ReadTensors(folder + "/dy"),
+                  wanted, batch));
+  for (const auto& gradient : gradients) {
+    WriteTensor(absl::StrCat(folder, "/gradient", gradient.first),
+                gradient.second);
+  }
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  OpRegistry registry;
+  const absl::Status registered = RegisterBuiltinOps(registry);
+  if (!registered.ok() || argc < 2) {
+    std::cerr << "usage: op_runner --list | FOLDER…\n" << registered << "\n";
+    return 2;
+  }
+  if (std::strcmp(argv[1], "--list") == 0) {
+    for (const std::string& name : registry.Names()) std::cout << name << "\n";
+    return 0;
+  }
+  for (int i = 1; i < argc; ++i) {
+    const std::string folder = argv[i];
+    const absl::Status status = RunCase(folder, registry);
+    if (!status.ok()) std::ofstream(folder + "/error") << status.message();
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace tamer
+
+int main(int argc, char** argv) { return tamer::Main(argc, argv); }
