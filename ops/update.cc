@@ -28,7 +28,8 @@ class UpdateOp : public TypedOp<Params> {
   double Flops(const KernelSpec& spec) const override {
     double depth = 0;
     const Slots slots = SlotsOf(*spec.params);
-    for (int i = 0; !slots.row_sums && i < slots.products; ++i) {
+    const bool sums = slots.row_sums || slots.one_hot;
+    for (int i = 0; !sums && i < slots.products; ++i) {
       depth += static_cast<double>(spec.inputs[1 + 2 * i].shape.rows());
     }
     return 2 * depth * static_cast<double>(spec.inputs[0].shape.elements());

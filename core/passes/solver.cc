@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
+#include "core/passes/sparse.h"
 #include "proto/ops/update.pb.h"
 
 namespace tamer {
@@ -122,6 +123,23 @@ float MultiplierOf(const SolverDef& solver, const std::string& node) {
     }
   }
   return multiplier;
+}
+
+// Adds to an update's inputs the gradient, or the factors of rows that tokens
+// choose.
+absl::Status AddGradient(Graph& graph, const std::string& gradient,
+                         const SolverDef& solver, op::UpdateSettings* settings,
+                         std::vector<std::string>* inputs) {
+  TokenGradient rows;
+  if (!solver.has_custom() && settings->max_norm() == 0) {
+    TAMER_ASSIGN_OR_RETURN(rows, TokenGradientOf(graph, gradient));
+  }
+  if (rows.products.empty()) rows.inputs = {gradient};
+  inputs->insert(inputs->end(), rows.inputs.begin(), rows.inputs.end());
+  for (const op::GradientProduct& product : rows.products) {
+    *settings->add_product() = product;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status AddScalarInput(Graph& graph, const char* name) {
@@ -244,7 +262,9 @@ absl::Status AddUpdates(Graph& graph,
     if (solver.max_norm() > 0 && spec.decay && spec.type.shape.rank() == 2) {
       settings.set_max_norm(solver.max_norm());
     }
-    std::vector<std::string> inputs = {entry.first, entry.second};
+    std::vector<std::string> inputs = {entry.first};
+    TAMER_RETURN_IF_ERROR(
+        AddGradient(graph, entry.second, solver, &settings, &inputs));
     inputs.insert(inputs.end(), scalars.begin(), scalars.end());
     TAMER_ASSIGN_OR_RETURN(const auto update,
                            NewUpdate(solver, settings, graph.registry()));

@@ -28,7 +28,7 @@ GradientShape GradientShapeOf(const KernelSpec& spec,
   for (int i = 0; i < settings.product_size(); ++i) {
     GradientShape::Term term;
     const int factors = settings.product(i).row_sum() ? 1 : 2;
-    term.depth = spec.inputs[1 + factors * i].shape.rows();
+    term.depth = spec.inputs[factors * (i + 1)].shape.rows();  // b's
     term.factor = settings.product(i).factor();
     if (settings.product(i).divide_by_batch()) {
       term.factor /= static_cast<float>(spec.batch);

@@ -38,6 +38,22 @@ absl::Status CheckProducts(Types inputs, int products) {
   return absl::OkStatus();
 }
 
+absl::Status CheckOneHot(Types inputs, int products) {
+  const Shape& parameter = inputs[0].shape;
+  for (int i = 0; i < products; ++i) {
+    const TensorType& tokens = inputs[1 + 2 * i];
+    const Shape& b = inputs[2 + 2 * i].shape;
+    if (tokens.dtype != DType::kInt32 || parameter.rank() != 2 ||
+        tokens.shape.rank() < 1 || b.rank() < 2 ||
+        b.rows() != tokens.shape.elements() || b.back() != parameter.dim(1)) {
+      return Invalid("INT32 tokens [n] and b [n, width] change a parameter ",
+                     "[vocabulary, width], but these are ", tokens.ToString(),
+                     ", ", b.ToString(), " and ", parameter.ToString());
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckSettings(Types inputs, const op::UpdateSettings& settings) {
   const float multiplier = settings.learning_rate_multiplier();
   const float decay = settings.weight_decay();
@@ -49,6 +65,9 @@ absl::Status CheckSettings(Types inputs, const op::UpdateSettings& settings) {
   const float norm = settings.max_norm();
   TAMER_RETURN_IF_ERROR(CheckNumber(norm >= 0 && std::isfinite(norm),
                                     "max_norm", norm, "at least 0"));
+  if (norm > 0 && Slots(settings, false).one_hot) {
+    return Invalid("max_norm goes with no one_hot product: it needs all rows");
+  }
   if (norm > 0 && inputs[0].shape.rank() != 2) {
     return Invalid("max_norm needs a matrix [in, units], not ",
                    inputs[0].shape.ToString());
@@ -68,14 +87,23 @@ absl::Status CheckUpdate(Types inputs, bool has_momentum,
       slots.products > 0 ? "parameter, factors, learning_rate[, momentum]"
       : has_momentum     ? "parameter, gradient, learning_rate, momentum"
                          : "parameter, gradient, learning_rate"));
-  TAMER_RETURN_IF_ERROR(CheckFloats(inputs));
+  for (int i = 0; i < slots.state; ++i) {
+    const bool tokens = slots.one_hot && i < slots.rate && i % 2 == 1;
+    if (!tokens) TAMER_RETURN_IF_ERROR(CheckFloats(inputs.subspan(i, 1)));
+  }
   for (const op::GradientProduct& product : settings.product()) {
-    if (product.row_sum() != slots.row_sums) {
-      return Invalid("row_sum must be the same in all products");
+    if (product.row_sum() != slots.row_sums ||
+        product.one_hot() != slots.one_hot) {
+      return Invalid("row_sum and one_hot must be the same in all products");
     }
+  }
+  if (slots.row_sums && slots.one_hot) {
+    return Invalid("a product is either row_sum or one_hot");
   }
   if (slots.row_sums) {
     TAMER_RETURN_IF_ERROR(CheckRowSums(inputs, slots.products));
+  } else if (slots.one_hot) {
+    TAMER_RETURN_IF_ERROR(CheckOneHot(inputs, slots.products));
   } else if (slots.products > 0) {
     TAMER_RETURN_IF_ERROR(CheckProducts(inputs, slots.products));
   } else {

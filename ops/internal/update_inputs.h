@@ -17,6 +17,7 @@ struct Slots {
   Slots(const op::UpdateSettings& settings, bool has_momentum)
       : products(settings.product_size()),
         row_sums(products > 0 && settings.product(0).row_sum()),
+        one_hot(products > 0 && settings.product(0).one_hot()),
         factors(row_sums ? 1 : 2),
         rate(products > 0 ? 1 + factors * products : 2),
         momentum(has_momentum ? rate + 1 : -1),
@@ -24,6 +25,7 @@ struct Slots {
 
   int products;
   bool row_sums;  // a vector's
+  bool one_hot;   // an embedding's
   int factors;    // inputs a product
   int rate, momentum, state;
 

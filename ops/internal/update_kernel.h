@@ -12,10 +12,11 @@
 #include "ops/internal/gradient_product.h"
 #include "ops/internal/sums.h"
 #include "ops/internal/tile_update.h"
+#include "ops/internal/token_rows.h"
 #include "ops/internal/update_inputs.h"
 
 // The kernels of an update rule: by a gradient as it comes, by row sums, by
-// products in tiles or in blocks.
+// products in tiles or in blocks, by the rows of tokens.
 
 namespace tamer {
 
@@ -126,6 +127,37 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeBlocked(const Common& common,
       scratch);
 }
 
+// The kernel that touches only the rows of tokens. Threads take columns, which
+// cuts the work evenly however often a token occurs.
+template <typename Rule, typename MakeRule>
+absl::StatusOr<std::unique_ptr<Kernel>> MakeRows(const Common& common,
+                                                 const GradientShape& shape,
+                                                 const MakeRule& make_rule) {
+  const TokenRows rows(shape);
+  TAMER_RETURN_IF_ERROR(rows.CheckSize());
+  int64_t depth = 1;
+  for (const GradientShape::Term& term : shape.terms) depth += term.depth;
+  const int64_t grain = kUpdateGrain / depth + 1;
+  return MakeKernel(
+      [common, rows, grain, make_rule](const KernelArgs& args) {
+        const auto sorted = rows.Sort(args);
+        if (!sorted.ok()) return sorted.status();
+        const Rule rule = make_rule(args);
+        const UpdatedMatrix to = common.Matrix(args, Rule::kStates);
+        ParallelFor(common.columns, grain, [&](int64_t begin, int64_t end) {
+          rows.ForEach(args, *sorted, {begin, end},
+                       [&](int64_t row, const float* gradient) {
+                         const int64_t at = row * common.columns + begin;
+                         Rule::Sweep(rule, end - begin, to.parameter + at,
+                                     gradient, From(to.state[0], at),
+                                     From(to.state[1], at));
+                       });
+        });
+        return absl::OkStatus();
+      },
+      rows.scratch_bytes());
+}
+
 // The kernel of a rule; `make_rule` gives its constants in a step.
 template <typename Rule, typename MakeRule>
 absl::StatusOr<std::unique_ptr<Kernel>> MakeUpdate(
@@ -138,6 +170,9 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeUpdate(
   const GradientShape shape = GradientShapeOf(spec, settings);
   if (settings.product(0).row_sum()) {
     return MakeSummed<Rule>(common, shape.terms, make_rule);
+  }
+  if (settings.product(0).one_hot()) {
+    return MakeRows<Rule>(common, shape, make_rule);
   }
   if (CanTile(shape)) return MakeTiled<Rule>(common, shape, make_rule);
   return MakeBlocked<Rule>(common, shape, make_rule);

@@ -46,6 +46,7 @@ class PassesTest : public ::testing::Test {
     EXPECT_TRUE(RegisterBuiltinOps(registry_).ok());
     FillUniform(9, 0, 60, x_);
     for (int i = 0; i < 10; ++i) labels_[i] = i % 3;
+    for (int i = 0; i < 60; ++i) tokens_[i] = (i * i) % 9 - (i % 11 == 0);
   }
 
   Graph Parse(const std::string& text) {
@@ -67,6 +68,7 @@ class PassesTest : public ::testing::Test {
     };
     bind("x", x_);
     bind("labels", labels_);
+    bind("tokens", tokens_);
     bind("learning_rate", &rate_);
     bind("momentum", &momentum_);
     return *std::move(plan);
@@ -88,7 +90,7 @@ class PassesTest : public ::testing::Test {
   OpRegistry registry_;
   Scheduler scheduler_;
   float x_[60];
-  int32_t labels_[10];
+  int32_t labels_[10], tokens_[60];
   float rate_ = 0.1f, momentum_ = 0;
 };
 

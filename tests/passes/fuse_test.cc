@@ -159,6 +159,32 @@ TEST_F(FuseTest, PrecisionGoesToProducts) {
 }
 
 // Fusing what is fused changes nothing.
+// The graph says which rows an update touches before it is fused: both train
+// the same, by any rule, with weights in common and with clipping.
+TEST_F(FuseTest, EmbeddingsAreUpdatedByRows) {
+  const std::string network = R"(
+    input { name: "tokens" shape: [6] type: INT32 }
+    node { name: "e" input: "tokens" op { [op/Embedding] { vocabulary: 9 width: 5 scale: 2 } } }
+    node { name: "f" input: "tokens" share_with: "e" op { [op/Embedding] { vocabulary: 9 width: 5 } } }
+    node { name: "sum" input: "e" input: "f" op { [op/Add] {} } }
+    node { name: "flat" input: "sum" op { [op/Flatten] {} } }
+    node { name: "y" input: "flat" op { [op/Dense] { units: 3 } } }
+    output: "y")";
+  for (const char* solver :
+       {"sgd { learning_rate: 0.1 }",
+        "nesterov { learning_rate: 0.1 momentum: 0.5 } weight_decay: 0.01",
+        "adam { learning_rate: 0.1 epsilon: 0.1 }"}) {
+    for (const char* clip : {"", "clip_norm: 0.1"}) {
+      SCOPED_TRACE(absl::StrCat(solver, " ", clip));
+      const Graph fused =
+          CheckSame(Finetune(Parse(network), Loss("SoftmaxCrossEntropy", clip),
+                             Proto<SolverDef>(solver)));
+      EXPECT_EQ(Count(fused, "EmbeddingGradient"), *clip == 0 ? 0 : 2);
+      EXPECT_NE(PrintGraph(fused).find("one_hot"), std::string::npos);
+    }
+  }
+}
+
 TEST_F(FuseTest, OnceIsEnough) {
   const auto graph = Finetune(Parse(kNetwork), Loss("SoftmaxCrossEntropy"),
                               Proto<SolverDef>("sgd {}"));
