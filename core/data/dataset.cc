@@ -9,43 +9,13 @@
 #include <numeric>
 
 #include "absl/strings/match.h"
-#include "core/base/parallel.h"
+#include "core/base/suggest.h"
 #include "core/data/loader.h"
 #include "core/data/reader.h"
 #include "core/data/readers.h"
 
 namespace tamer {
 namespace {
-
-std::string InFolder(const std::string& folder, const std::string& path) {
-  if (path.empty() || path[0] == '/' || folder.empty()) return path;
-  return folder + "/" + path;
-}
-
-TAMER_VECTORIZED void ScaleBytes(const uint8_t* x, float mean, float factor,
-                                 int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) {
-    out[i] = (static_cast<float>(x[i]) - mean) * factor;
-  }
-}
-
-TAMER_VECTORIZED void ScaleFloats(const float* x, float mean, float factor,
-                                  int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = (x[i] - mean) * factor;
-}
-
-template <typename T>
-void ScaleEach(const T* x, const float* mean, const float* factor, int64_t n,
-               float* out) {
-  for (int64_t i = 0; i < n; ++i) {
-    out[i] = (static_cast<float>(x[i]) - mean[i]) * factor[i];
-  }
-}
-
-float ValueAt(const Dataset& data, int64_t index) {
-  return data.dtype == DType::kUint8 ? static_cast<float>(data.bytes[index])
-                                     : data.floats[index];
-}
 
 absl::Status ReadByPlugin(const DataSource& source, const std::string& folder,
                           const OpRegistry* registry, Dataset* data) {
@@ -58,14 +28,12 @@ absl::Status ReadByPlugin(const DataSource& source, const std::string& folder,
   return reader.Read(*found->params, folder, data);
 }
 
-// The first `most` samples alone; 0: all.
-void KeepFirst(int64_t most, Dataset* data) {
-  if (most <= 0 || most >= data->size) return;
-  data->size = most;
-  const int64_t elements = most * data->sample_elements();
-  if (!data->bytes.empty()) data->bytes.resize(elements);
-  if (!data->floats.empty()) data->floats.resize(elements);
-  if (!data->labels.empty()) data->labels.resize(most);
+template <typename T>
+void CopyRow(const std::vector<T>& from, int64_t row, int64_t width,
+             std::vector<T>* to) {
+  if (from.empty()) return;
+  to->insert(to->end(), from.begin() + row * width,
+             from.begin() + (row + 1) * width);
 }
 
 absl::Status Read(const DataSource& source, const std::string& folder,
@@ -87,8 +55,9 @@ absl::Status Read(const DataSource& source, const std::string& folder,
       return ReadCsv(InFolder(folder, source.csv().file()), source.csv(), limit,
                      data);
     case DataSource::kNpy:
-      return ReadNpy(InFolder(folder, source.npy().features()),
-                     InFolder(folder, source.npy().labels()), limit, data);
+      return ReadNpy(source.npy(), folder, limit, data);
+    case DataSource::kText:
+      return ReadText(source.text(), folder, limit, data);
     case DataSource::kReader:
       TAMER_RETURN_IF_ERROR(ReadByPlugin(source, folder, registry, data));
       KeepFirst(limit, data);
@@ -96,8 +65,8 @@ absl::Status Read(const DataSource& source, const std::string& folder,
     case DataSource::FORMAT_NOT_SET:
       break;
   }
-  return Invalid("data: no format is given; write idx { ... }, csv { ... } or ",
-                 "npy { ... }");
+  return Invalid("data: no format is given; write idx { ... }, csv { ... }, ",
+                 "npy { ... } or text { ... }");
 }
 
 }  // namespace
@@ -105,6 +74,11 @@ absl::Status Read(const DataSource& source, const std::string& folder,
 const std::string& DataReader::Kind() {
   static const auto* kind = new std::string("reader");
   return *kind;
+}
+
+std::string InFolder(const std::string& folder, const std::string& path) {
+  if (path.empty() || path[0] == '/' || folder.empty()) return path;
+  return folder + "/" + path;
 }
 
 absl::Status CannotOpen(const std::string& path) {
@@ -134,6 +108,19 @@ int32_t Dataset::classes() const {
   return *std::max_element(labels.begin(), labels.end()) + 1;
 }
 
+void KeepFirst(int64_t most, Dataset* data) {
+  if (most <= 0 || most >= data->size) return;
+  data->size = most;
+  const int64_t elements = most * data->sample_elements();
+  if (!data->bytes.empty()) data->bytes.resize(elements);
+  if (!data->floats.empty()) data->floats.resize(elements);
+  if (!data->tokens.empty()) data->tokens.resize(elements);
+  if (!data->labels.empty()) {
+    data->labels.resize(most * data->labels_per_sample);
+  }
+  if (!data->lengths.empty()) data->lengths.resize(most);
+}
+
 absl::StatusOr<std::shared_ptr<const Dataset>> ReadDataset(
     const DataSource& source, const std::string& folder,
     const OpRegistry* registry) {
@@ -151,24 +138,44 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ReadDataset(
   return std::shared_ptr<const Dataset>(std::move(data));
 }
 
+absl::StatusOr<std::shared_ptr<const Dataset>> WithClasses(
+    std::shared_ptr<const Dataset> data,
+    const std::vector<std::string>& names) {
+  if (names.empty() || data->class_names.empty() ||
+      names == data->class_names) {
+    return data;
+  }
+  std::vector<int32_t> number;
+  for (const std::string& name : data->class_names) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+      return Invalid(data->source, ": the training data has no class \"", name,
+                     "\"", DidYouMean(name, names));
+    }
+    number.push_back(static_cast<int32_t>(found - names.begin()));
+  }
+  auto copy = std::make_shared<Dataset>(*data);
+  copy->class_names = names;
+  for (int32_t& label : copy->labels) label = number[label];
+  return std::shared_ptr<const Dataset>(std::move(copy));
+}
+
 std::shared_ptr<const Dataset> Select(const Dataset& data,
                                       const std::vector<int64_t>& rows) {
   auto part = std::make_shared<Dataset>();
   part->sample_shape = data.sample_shape;
   part->dtype = data.dtype;
   part->source = data.source;
+  part->labels_per_sample = data.labels_per_sample;
+  part->class_names = data.class_names;
   part->size = static_cast<int64_t>(rows.size());
   const int64_t width = data.sample_elements();
   for (int64_t row : rows) {
-    const int64_t begin = row * width;
-    if (data.dtype == DType::kUint8) {
-      part->bytes.insert(part->bytes.end(), data.bytes.begin() + begin,
-                         data.bytes.begin() + begin + width);
-    } else {
-      part->floats.insert(part->floats.end(), data.floats.begin() + begin,
-                          data.floats.begin() + begin + width);
-    }
-    if (!data.labels.empty()) part->labels.push_back(data.labels[row]);
+    CopyRow(data.bytes, row, width, &part->bytes);
+    CopyRow(data.floats, row, width, &part->floats);
+    CopyRow(data.tokens, row, width, &part->tokens);
+    CopyRow(data.labels, row, data.labels_per_sample, &part->labels);
+    CopyRow(data.lengths, row, 1, &part->lengths);
   }
   return part;
 }
@@ -182,72 +189,6 @@ SplitResult RandomSplit(const Dataset& data, double share, uint64_t seed) {
   std::sort(part.begin(), part.end());
   std::sort(rest.begin(), rest.end());
   return {Select(data, rest), Select(data, part)};
-}
-
-FeatureScaling FeatureScaling::Fit(Scaling kind, const Dataset& train) {
-  FeatureScaling scaling;
-  if (kind == UNIT && train.dtype == DType::kUint8) {
-    scaling.factor = {1.0f / 255.0f};
-  }
-  if (kind != STANDARDIZE) return scaling;
-  const int64_t width = train.sample_elements();
-  std::vector<double> sum(width, 0), squares(width, 0);
-  for (int64_t row = 0; row < train.size; ++row) {
-    for (int64_t i = 0; i < width; ++i)
-      sum[i] += ValueAt(train, row * width + i);
-  }
-  scaling.mean.resize(width);
-  scaling.factor.resize(width);
-  for (int64_t i = 0; i < width; ++i) sum[i] /= static_cast<double>(train.size);
-  for (int64_t row = 0; row < train.size; ++row) {
-    for (int64_t i = 0; i < width; ++i) {
-      const double d = ValueAt(train, row * width + i) - sum[i];
-      squares[i] += d * d;
-    }
-  }
-  for (int64_t i = 0; i < width; ++i) {
-    const double deviation = std::sqrt(squares[i] / train.size);
-    scaling.mean[i] = static_cast<float>(sum[i]);
-    scaling.factor[i] =
-        deviation > 1e-12 ? static_cast<float>(1 / deviation) : 1.0f;
-  }
-  return scaling;
-}
-
-void FeatureScaling::Apply(const Dataset& data, int64_t row, IndexRange part,
-                           float* out) const {
-  const int64_t at = row * data.sample_elements() + part.begin;
-  const int64_t n = part.size();
-  out += part.begin;
-  const bool bytes = data.dtype == DType::kUint8;
-  if (mean.size() == 1) {
-    if (bytes) {
-      ScaleBytes(data.bytes.data() + at, mean[0], factor[0], n, out);
-    } else {
-      ScaleFloats(data.floats.data() + at, mean[0], factor[0], n, out);
-    }
-    return;
-  }
-  const float* means = mean.data() + part.begin;
-  const float* factors = factor.data() + part.begin;
-  if (bytes) {
-    ScaleEach(data.bytes.data() + at, means, factors, n, out);
-  } else {
-    ScaleEach(data.floats.data() + at, means, factors, n, out);
-  }
-}
-
-void FeatureScaling::ApplyTo(const float* sample, int64_t width,
-                             float* out) const {
-  if (mean.size() == 1) {
-    ScaleFloats(sample, mean[0], factor[0], width, out);
-  } else {
-    ScaleEach(sample, mean.data(), factor.data(), width, out);
-  }
-}
-
-void FeatureScaling::Apply(const Dataset& data, int64_t row, float* out) const {
-  Apply(data, row, {0, data.sample_elements()}, out);
 }
 
 }  // namespace tamer

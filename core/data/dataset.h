@@ -19,12 +19,22 @@ struct Dataset {
   // Of one sample, without the batch: [28, 28].
   Shape sample_shape;
   int64_t size = 0;
-  // kUint8 or kFloat; only the vector of that type is filled, row by row.
+  // kUint8, kFloat or kInt32; only the vector of that type is filled, row by
+  // row. INT32 samples are tokens: numbers of words, never scaled; -1 stands
+  // where a shorter sample is padded.
   DType dtype = DType::kUint8;
   std::vector<uint8_t> bytes;
   std::vector<float> floats;
-  // One a sample, or empty.
+  std::vector<int32_t> tokens;
+  // `labels_per_sample` a sample, or empty. More than one: a label for each
+  // step of a sequence, -1 where there is none.
   std::vector<int32_t> labels;
+  int64_t labels_per_sample = 1;
+  // Steps (of the samples' first dimension) that are not padding, one a
+  // sample; or empty.
+  std::vector<int32_t> lengths;
+  // What the labels are called, by label; or empty.
+  std::vector<std::string> class_names;
   // The files, for messages.
   std::string source;
 
@@ -45,6 +55,15 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ReadDataset(
 std::shared_ptr<const Dataset> Select(const Dataset& data,
                                       const std::vector<int64_t>& rows);
 
+// `data` with its labels as numbers of `names`, by what its classes are called:
+// another file may have them in another order, or lack some. As it is if either
+// side has no names; an error if a class has none of these.
+absl::StatusOr<std::shared_ptr<const Dataset>> WithClasses(
+    std::shared_ptr<const Dataset> data, const std::vector<std::string>& names);
+
+// The first `most` samples of `data` alone; 0: all.
+void KeepFirst(int64_t most, Dataset* data);
+
 // Cuts `data` at random (by the seed) into a part of round(share * size)
 // samples and the rest; both keep the file's order.
 struct SplitResult {
@@ -54,6 +73,7 @@ SplitResult RandomSplit(const Dataset& data, double share, uint64_t seed);
 
 // How stored values become the floats that the network sees:
 // (x - mean[i]) * factor[i] for feature i; one entry serves all features.
+// Tokens have none.
 struct FeatureScaling {
   std::vector<float> mean{0.0f}, factor{1.0f};
 

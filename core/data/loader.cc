@@ -63,15 +63,27 @@ class Loader::Impl {
             : 1;
     for (Chunk& chunk : chunks_) {
       chunk.features = Buffer(per_chunk * floats);
-      chunk.labels = Buffer(per_chunk * Aligned(options.batch * 4));
+      const int64_t labels =
+          Aligned(options.batch * data_->labels_per_sample * 4);
+      const int64_t lengths = Aligned(options.batch * 4);
+      chunk.labels = Buffer(per_chunk * labels);
+      chunk.lengths = Buffer(per_chunk * lengths);
       chunk.batches.resize(per_chunk);
       for (int64_t i = 0; i < per_chunk; ++i) {
         Batch& batch = chunk.batches[i];
-        batch.features =
-            static_cast<float*>(chunk.features.data()) + i * floats / 4;
+        char* features = static_cast<char*>(chunk.features.data()) + i * floats;
+        if (data_->dtype == DType::kInt32) {
+          batch.tokens = reinterpret_cast<int32_t*>(features);
+        } else {
+          batch.features = reinterpret_cast<float*>(features);
+        }
         if (!data_->labels.empty()) {
-          batch.labels = static_cast<int32_t*>(chunk.labels.data()) +
-                         i * Aligned(options.batch * 4) / 4;
+          batch.labels =
+              static_cast<int32_t*>(chunk.labels.data()) + i * labels / 4;
+        }
+        if (!data_->lengths.empty()) {
+          batch.lengths =
+              static_cast<int32_t*>(chunk.lengths.data()) + i * lengths / 4;
         }
       }
     }
@@ -105,7 +117,7 @@ class Loader::Impl {
 
  private:
   struct Chunk {
-    Buffer features, labels;
+    Buffer features, labels, lengths;
     std::vector<Batch> batches;
     bool full = false;
   };
@@ -158,8 +170,37 @@ class Loader::Impl {
     const int64_t begin = index_ * options_.batch;
     const int64_t end = std::min(data_->size, begin + options_.batch);
     const int64_t width = data_->sample_elements();
-    float* features = const_cast<float*>(batch->features);
-    int32_t* labels = const_cast<int32_t*>(batch->labels);
+    if (batch->tokens != nullptr) {
+      CopyRows(data_->tokens, width, begin, end, batch->tokens);
+    } else {
+      FillFeatures(begin, end, const_cast<float*>(batch->features));
+    }
+    CopyRows(data_->labels, data_->labels_per_sample, begin, end,
+             batch->labels);
+    CopyRows(data_->lengths, 1, begin, end, batch->lengths);
+    batch->size = end - begin;
+    batch->epoch = epoch_;
+    batch->index = index_;
+    batch->last_in_epoch = end == data_->size;
+    if (++index_ == per_epoch_) {
+      index_ = 0;
+      ++epoch_;
+      if (options_.shuffle) Reorder();
+    }
+  }
+
+  void CopyRows(const std::vector<int32_t>& from, int64_t width, int64_t begin,
+                int64_t end, const int32_t* to) const {
+    if (from.empty()) return;
+    int32_t* out = const_cast<int32_t*>(to);
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(out + (i - begin) * width, from.data() + order_[i] * width,
+                  width * sizeof(int32_t));
+    }
+  }
+
+  void FillFeatures(int64_t begin, int64_t end, float* features) const {
+    const int64_t width = data_->sample_elements();
     // Each thread writes the features whose weights' rows it owns.
     const bool alone = options_.prefetch || (end - begin) * width < kGrain;
     OnTeam(alone, [&](int thread, int threads) {
@@ -170,18 +211,6 @@ class Loader::Impl {
         scaling_.Apply(*data_, order_[i], part, features + (i - begin) * width);
       }
     });
-    for (int64_t i = begin; labels != nullptr && i < end; ++i) {
-      labels[i - begin] = data_->labels[order_[i]];
-    }
-    batch->size = end - begin;
-    batch->epoch = epoch_;
-    batch->index = index_;
-    batch->last_in_epoch = end == data_->size;
-    if (++index_ == per_epoch_) {
-      index_ = 0;
-      ++epoch_;
-      if (options_.shuffle) Reorder();
-    }
   }
 
   // Asks for the part of a sample that will be read in a step's time: the

@@ -24,9 +24,16 @@ struct LoaderOptions {
 
 // A minibatch. Pointers are valid until the next call of Next(), aligned to 64.
 struct Batch {
-  const float* features = nullptr;  // [size, elements of a sample], scaled
-  const int32_t* labels = nullptr;  // [size], or null
-  int64_t size = 0;                 // the last of an epoch may be smaller
+  // [size, elements of a sample]: scaled features; of INT32 data tokens
+  // instead.
+  const float* features = nullptr;
+  const int32_t* tokens = nullptr;
+  const int32_t* labels = nullptr;   // [size] or [size, steps], or null
+  const int32_t* lengths = nullptr;  // [size], or null
+  // Steps in each sample here, where minibatches have several lengths; 0: as
+  // many as the data set's samples have.
+  int64_t length = 0;
+  int64_t size = 0;  // the last of an epoch may be smaller
   int64_t epoch = 0;
   int64_t index = 0;  // in the epoch
   bool last_in_epoch = false;

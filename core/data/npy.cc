@@ -124,28 +124,86 @@ double ValueAt(const NpyFile& file, int64_t i) {
   return ValueOf<double>(data, i);
 }
 
+// Appends the first `count` numbers of `file`, each an integer of at least
+// `least`; `what` names them in errors.
+absl::Status ReadIntegers(const NpyFile& file, const char* what, int64_t count,
+                          int32_t least, std::vector<int32_t>* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    const double value = ValueAt(file, i);
+    if (!(value >= least && value < 2147483648.0) ||
+        value != std::floor(value)) {
+      return Invalid(what, " ", i, " is ", value,
+                     "; it must be an integer of at least ", least);
+    }
+    out->push_back(static_cast<int32_t>(value));
+  }
+  return absl::OkStatus();
+}
+
+// [n]: one a sample; [n, steps]: one a step, -1 for none.
 absl::Status ReadLabels(const std::string& path, const std::string& features,
                         int64_t file_size, Dataset* data) {
   TAMER_ASSIGN_OR_RETURN(const NpyFile file, OpenNpy(path));
-  if (file.dims.size() != 1 || file.dims[0] != file_size) {
+  const size_t rank = file.dims.size();
+  if (rank < 1 || rank > 2 || file.dims[0] != file_size ||
+      (rank == 2 && file.dims[1] < 1)) {
     return Invalid(path, ": labels must be one for each of the ", file_size,
+                   " samples of ", features, ", or a row for each");
+  }
+  data->labels_per_sample = rank == 2 ? file.dims[1] : 1;
+  return Annotate(
+      ReadIntegers(file, "label", data->size * data->labels_per_sample,
+                   rank == 2 ? -1 : 0, &data->labels),
+      path);
+}
+
+absl::Status ReadLengths(const std::string& path, const std::string& features,
+                         int64_t file_size, Dataset* data) {
+  TAMER_ASSIGN_OR_RETURN(const NpyFile file, OpenNpy(path));
+  if (file.dims.size() != 1 || file.dims[0] != file_size) {
+    return Invalid(path, ": lengths must be one for each of the ", file_size,
                    " samples of ", features);
   }
+  TAMER_RETURN_IF_ERROR(Annotate(
+      ReadIntegers(file, "length", data->size, 0, &data->lengths), path));
+  const int64_t most = data->sample_shape.dim(0);
   for (int64_t i = 0; i < data->size; ++i) {
-    const double label = ValueAt(file, i);
-    if (!(label >= 0 && label < 2147483648.0) || label != std::floor(label)) {
-      return Invalid(path, ": label ", i, " is ", label,
-                     "; it must be an integer of at least 0");
+    if (data->lengths[i] <= most) continue;
+    return Invalid(path, ": length ", i, " is ", data->lengths[i],
+                   ", but samples have ", most, " steps");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadFeatures(const NpyFile& file, bool tokens, int64_t width,
+                          Dataset* data) {
+  const int64_t count = data->size * width;
+  if (tokens) {
+    data->dtype = DType::kInt32;
+    return ReadIntegers(file, "token", count, -1, &data->tokens);
+  }
+  if (file.type == "u1") {
+    data->dtype = DType::kUint8;
+    data->bytes.assign(file.data.begin(), file.data.begin() + count);
+    return absl::OkStatus();
+  }
+  data->dtype = DType::kFloat;
+  data->floats.resize(count);
+  for (int64_t i = 0; i < count; ++i) {
+    data->floats[i] = static_cast<float>(ValueAt(file, i));
+    if (!std::isfinite(data->floats[i])) {
+      return Invalid("sample ", i / width, ", feature ", i % width, " is ",
+                     data->floats[i], ", not a finite number");
     }
-    data->labels.push_back(static_cast<int32_t>(label));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::Status ReadNpy(const std::string& features, const std::string& labels,
+absl::Status ReadNpy(const NpySource& source, const std::string& folder,
                      int64_t limit, Dataset* data) {
+  const std::string features = InFolder(folder, source.features());
   TAMER_ASSIGN_OR_RETURN(const NpyFile file, OpenNpy(features));
   if (file.dims.size() < 2) {
     return Invalid(features,
@@ -162,24 +220,15 @@ absl::Status ReadNpy(const std::string& features, const std::string& labels,
       Shape(std::vector<int64_t>(file.dims.begin() + 1, file.dims.end()));
   data->size =
       limit > 0 ? std::min<int64_t>(limit, file.dims[0]) : file.dims[0];
-  const int64_t count = data->size * width;
-  if (file.type == "u1") {
-    data->dtype = DType::kUint8;
-    data->bytes.assign(file.data.begin(), file.data.begin() + count);
-  } else {
-    data->dtype = DType::kFloat;
-    data->floats.resize(count);
-    for (int64_t i = 0; i < count; ++i) {
-      data->floats[i] = static_cast<float>(ValueAt(file, i));
-      if (!std::isfinite(data->floats[i])) {
-        return Invalid(features, ": sample ", i / width, ", feature ",
-                       i % width, " is ", data->floats[i],
-                       ", not a finite number");
-      }
-    }
+  TAMER_RETURN_IF_ERROR(
+      Annotate(ReadFeatures(file, source.tokens(), width, data), features));
+  if (!source.labels().empty()) {
+    TAMER_RETURN_IF_ERROR(ReadLabels(InFolder(folder, source.labels()),
+                                     features, file.dims[0], data));
   }
-  if (labels.empty()) return absl::OkStatus();
-  return ReadLabels(labels, features, file.dims[0], data);
+  if (source.lengths().empty()) return absl::OkStatus();
+  return ReadLengths(InFolder(folder, source.lengths()), features, file.dims[0],
+                     data);
 }
 
 }  // namespace tamer

@@ -61,9 +61,10 @@ absl::StatusOr<std::string> AddTarget(Graph& graph, const FinetuneDef& finetune,
   TensorType target = type;
   if (labels) {
     if (type.shape.rank() < 1) return Invalid("finetune: a loss needs a batch");
-    std::vector<int64_t> dims = type.shape.dims();
-    if (dims.size() > 1) dims.pop_back();
-    target = {DType::kInt32, Shape(std::move(dims))};
+    // One for each row of the prediction: of a sequence, one for each step.
+    std::vector<int64_t> rows = type.shape.dims();
+    if (rows.size() > 1) rows.pop_back();
+    target = {DType::kInt32, Shape(std::move(rows))};
   }
   const std::string name = labels ? "labels" : "targets";
   TAMER_RETURN_IF_ERROR(

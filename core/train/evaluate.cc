@@ -89,7 +89,8 @@ absl::StatusOr<Evaluation> EvaluateOn(
     if (accuracy >= 0) {
       accuracy_sum +=
           double{executor->Output(accuracy).floats()[0]} * batch.size;
-      if (logits >= 0 && executor->Output(logits).shape.rank() == 2) {
+      if (logits >= 0 && data.labels_per_sample == 1 &&
+          executor->Output(logits).shape.rank() == 2) {
         CountPredictions(executor->Output(logits), batch, &result.confusion);
       }
     }

@@ -13,8 +13,8 @@ absl::StatusOr<std::string> FeatureInput(const Graph& graph) {
   std::string found;
   for (ValueId id : graph.inputs()) {
     const std::string& name = graph.value(id).name;
-    if (name == "labels" || name == "targets" || name == "learning_rate" ||
-        name == "momentum") {
+    if (name == "labels" || name == "targets" || name == "lengths" ||
+        name == "learning_rate" || name == "momentum") {
       continue;
     }
     if (!found.empty()) {
@@ -27,32 +27,56 @@ absl::StatusOr<std::string> FeatureInput(const Graph& graph) {
   return found;
 }
 
+// Whether the graph has an input of this name; a node may bear it instead.
+bool HasInput(const Graph& graph, const std::string& name) {
+  const ValueId id = graph.FindValue(name);
+  return id >= 0 && graph.value(id).kind == Value::kInput;
+}
+
+absl::Status CheckLabels(const Graph& graph, const Dataset& data) {
+  const bool labels = HasInput(graph, "labels");
+  const bool targets = HasInput(graph, "targets");
+  if (!labels && !targets) return absl::OkStatus();
+  if (data.labels.empty()) {
+    return Invalid("the loss needs labels, and ", data.source, " has none");
+  }
+  const int64_t wanted =
+      labels ? -graph.value(graph.FindValue("labels")).type.shape.elements()
+             : 1;
+  if (wanted == data.labels_per_sample) return absl::OkStatus();
+  return Invalid("the loss needs ", wanted, " label(s) a sample, and ",
+                 data.source, " has ", data.labels_per_sample);
+}
+
+absl::Status CheckLengths(const Graph& graph, const Dataset& data) {
+  if (!HasInput(graph, "lengths")) return absl::OkStatus();
+  const TensorType& type = graph.value(graph.FindValue("lengths")).type;
+  const TensorType wanted{DType::kInt32, Shape({Shape::kBatch})};
+  if (type != wanted) {
+    return Invalid("the network's input \"lengths\" is ", type.ToString(),
+                   "; lengths of sequences are ", wanted.ToString());
+  }
+  if (!data.lengths.empty()) return absl::OkStatus();
+  return Invalid("the network has an input \"lengths\", and the samples of ",
+                 data.source, " have none");
+}
+
 }  // namespace
 
 absl::Status CheckFits(const Graph& graph, const Dataset& data) {
   TAMER_ASSIGN_OR_RETURN(const std::string features, FeatureInput(graph));
   const TensorType& type = graph.value(graph.FindValue(features)).type;
-  if (type.dtype != DType::kFloat ||
+  const bool tokens = data.dtype == DType::kInt32;
+  if (type.dtype != (tokens ? DType::kInt32 : DType::kFloat) ||
       -type.shape.elements() != data.sample_elements()) {
     return Invalid("the network's input \"", features, "\" is ",
                    type.ToString(), ", but the samples of ", data.source,
                    " are ", data.sample_shape.ToString(), " (",
-                   data.sample_elements(), " numbers)");
+                   data.sample_elements(),
+                   tokens ? " tokens, INT32)" : " numbers)");
   }
-  const bool labels =
-      graph.FindValue("labels") >= 0 || graph.FindValue("targets") >= 0;
-  if (labels && data.labels.empty()) {
-    return Invalid("the loss needs labels, and ", data.source, " has none");
-  }
-  const ValueId own = graph.FindValue("labels");
-  const int64_t wanted = own < 0 ? 0 : -graph.value(own).type.shape.elements();
-  const int64_t had = static_cast<int64_t>(data.labels.size());
-  if (own >= 0 && wanted * data.size != had) {
-    return Invalid("the loss needs labels ",
-                   graph.value(own).type.shape.ToString(), ", but ",
-                   data.source, " has ", had / data.size, " a sample");
-  }
-  return absl::OkStatus();
+  TAMER_RETURN_IF_ERROR(CheckLabels(graph, data));
+  return CheckLengths(graph, data);
 }
 
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
@@ -93,6 +117,7 @@ absl::Status Executor::AddPlan(const Graph& graph, const PlanOptions& options,
   sized.features = plan.FindInput(features);
   sized.labels = plan.FindInput("labels");
   sized.targets = plan.FindInput("targets");
+  sized.lengths = plan.FindInput("lengths");
   if (sized.targets >= 0) {
     const TensorType& targets = plan.input_type(sized.targets);
     sized.target_width = targets.shape.elements() / options.batch;
@@ -141,9 +166,13 @@ absl::Status Executor::Run(const Batch& batch, uint64_t step) {
     if (sized.plan->batch() == batch.size) current_ = &sized;
   }
   Plan& plan = *current_->plan;
-  if (current_->features >= 0)
-    plan.BindInput(current_->features, batch.features);
+  if (current_->features >= 0) {
+    const void* features = batch.features;
+    if (batch.tokens != nullptr) features = batch.tokens;
+    plan.BindInput(current_->features, features);
+  }
   if (current_->labels >= 0) plan.BindInput(current_->labels, batch.labels);
+  if (current_->lengths >= 0) plan.BindInput(current_->lengths, batch.lengths);
   if (current_->targets >= 0) {
     TAMER_RETURN_IF_ERROR(FillTargets(batch, current_->target_width));
   }

@@ -29,8 +29,9 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data);
 //
 // The graph's inputs are fed by name: "labels" and "targets" from the batch's
 // labels (targets are the labels as floats, or one-hot if wider than one),
-// "learning_rate" and "momentum" from the setters, and the one input left from
-// the batch's features, whose number must agree.
+// "lengths" from its lengths, "learning_rate" and "momentum" from the setters,
+// and the one input left from the batch's features or tokens, whose number must
+// agree.
 class Executor {
  public:
   // Fuses and compiles `graph`. `data` tells the sizes. `scheduler` and
@@ -56,7 +57,7 @@ class Executor {
  private:
   struct Sized {
     std::unique_ptr<Plan> plan;
-    int features = -1, labels = -1, targets = -1;
+    int features = -1, labels = -1, targets = -1, lengths = -1;
     int64_t target_width = 1;
   };
 

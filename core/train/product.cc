@@ -174,6 +174,12 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Open(
     return Invalid(path, ": the network has ", prediction.graph.inputs().size(),
                    " inputs; a Predictor feeds one");
   }
+  const Graph& graph = prediction.graph;
+  const Value& input = graph.value(graph.inputs()[0]);
+  if (input.type.dtype != DType::kFloat) {
+    return Invalid(path, ": the network's input \"", input.name, "\" is ",
+                   input.type.ToString(), "; a Predictor feeds FLOAT");
+  }
   TAMER_ASSIGN_OR_RETURN(prediction.graph, Fuse(prediction.graph, precision));
   return std::unique_ptr<Predictor>(
       new Predictor(std::move(product), std::move(prediction), threads));

@@ -179,9 +179,15 @@ absl::Status Split(const Recipe& recipe, TrainingData* data) {
   return absl::OkStatus();
 }
 
-absl::Status CheckAlike(const Dataset& train, const Dataset& other) {
-  if (train.sample_elements() == other.sample_elements()) {
-    return absl::OkStatus();
+// Another part of the data, with the training data's classes.
+absl::StatusOr<std::shared_ptr<const Dataset>> ReadAlike(
+    const DataSource& source, const std::string& folder,
+    const OpRegistry* registry, const Dataset& train) {
+  TAMER_ASSIGN_OR_RETURN(auto read, ReadDataset(source, folder, registry));
+  const Dataset& other = *read;
+  if (train.sample_elements() == other.sample_elements() &&
+      (train.dtype == DType::kInt32) == (other.dtype == DType::kInt32)) {
+    return WithClasses(std::move(read), train.class_names);
   }
   return Invalid(other.source, ": samples are ", other.sample_shape.ToString(),
                  ", but ", train.source, "'s are ",
@@ -285,7 +291,8 @@ std::string Fingerprint(const Dataset& data) {
                              values.size() * sizeof(values[0]));
   };
   return Sha256({absl::StrCat(data.sample_shape.ToString(), " x ", data.size),
-                 raw(data.bytes), raw(data.floats), raw(data.labels)});
+                 raw(data.bytes), raw(data.floats), raw(data.tokens),
+                 raw(data.labels), raw(data.lengths)});
 }
 
 absl::StatusOr<TrainingData> LoadData(const Recipe& recipe,
@@ -297,15 +304,17 @@ absl::StatusOr<TrainingData> LoadData(const Recipe& recipe,
   if (def.has_validation()) {
     TAMER_ASSIGN_OR_RETURN(
         data.validation,
-        ReadDataset(def.validation(), recipe.folder, registry));
-    TAMER_RETURN_IF_ERROR(CheckAlike(*data.train, *data.validation));
+        ReadAlike(def.validation(), recipe.folder, registry, *data.train));
   }
   if (def.has_test()) {
-    TAMER_ASSIGN_OR_RETURN(data.test,
-                           ReadDataset(def.test(), recipe.folder, registry));
-    TAMER_RETURN_IF_ERROR(CheckAlike(*data.train, *data.test));
+    TAMER_ASSIGN_OR_RETURN(
+        data.test, ReadAlike(def.test(), recipe.folder, registry, *data.train));
   }
   TAMER_RETURN_IF_ERROR(Split(recipe, &data));
+  if (def.scale() == STANDARDIZE && data.train->dtype == DType::kInt32) {
+    return Invalid(recipe.file, ": data.scale is STANDARDIZE, but the samples ",
+                   "of ", data.train->source, " are tokens");
+  }
   data.scaling = FeatureScaling::Fit(def.scale(), *data.train);
   return data;
 }

@@ -32,6 +32,9 @@ ManifestDef RunState::NewManifest(const StageDef& stage,
       manifest.add_feature_factor(factor);
     }
   }
+  for (const std::string& name : data.train->class_names) {
+    manifest.add_class_name(name);
+  }
   return manifest;
 }
 

@@ -65,7 +65,9 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ProductData(
   if (!text.empty()) {
     DataSource source;
     TAMER_RETURN_IF_ERROR(ParseText(text, "--data", registry, &source));
-    return ReadDataset(source, "", &registry);
+    TAMER_ASSIGN_OR_RETURN(auto data, ReadDataset(source, "", &registry));
+    const auto& names = product.manifest.class_name();
+    return WithClasses(std::move(data), {names.begin(), names.end()});
   }
   Recipe recipe{product.manifest.recipe(), product.path, product.folder};
   TAMER_ASSIGN_OR_RETURN(const TrainingData data,
