@@ -73,9 +73,8 @@ class Copier {
     if (options_.through_value.empty() || name != options_.through_value) {
       return absl::OkStatus();
     }
-    names_[id] = options_.through_node;
-    return result_.AddNode(options_.through_node, *options_.through, {name})
-        .status();
+    TAMER_ASSIGN_OR_RETURN(names_[id], options_.through(result_, name));
+    return absl::OkStatus();
   }
 
   absl::Status CopyNode(const Node& node) {
@@ -113,6 +112,18 @@ absl::StatusOr<Graph> CopyNeeded(const Graph& graph,
                                  const CopyOptions& options,
                                  std::vector<std::string>* renamed) {
   return Copier(graph, options).Copy(values, renamed);
+}
+
+std::function<absl::StatusOr<std::string>(Graph&, const std::string&)>
+ThroughNode(const std::string& node, const OpParams& op) {
+  const std::shared_ptr<OpParams> params(op.New());
+  params->CopyFrom(op);
+  return
+      [node, params](Graph& graph,
+                     const std::string& value) -> absl::StatusOr<std::string> {
+        TAMER_RETURN_IF_ERROR(graph.AddNode(node, *params, {value}).status());
+        return node;
+      };
 }
 
 std::vector<std::string> OutputNames(const Graph& graph) {

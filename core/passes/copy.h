@@ -1,6 +1,7 @@
 #ifndef TAMER_CORE_PASSES_COPY_H_
 #define TAMER_CORE_PASSES_COPY_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,12 @@ struct CopyOptions {
   // A value that becomes an input, what computes it being left out; "" for
   // none.
   std::string cut;
-  // A value that all readers see through a new node of op `through`, called
-  // `through_node`; "" for none.
+  // A value that all readers see through what `through` adds to the new graph:
+  // it gets the graph and the value's name, and gives the name of the value to
+  // be read instead. "" for none.
   std::string through_value;
-  std::string through_node;
-  const OpParams* through = nullptr;
+  std::function<absl::StatusOr<std::string>(Graph&, const std::string&)>
+      through;
 };
 
 // A new graph of what `values` need of `graph`, in its order, without outputs.
@@ -30,6 +32,10 @@ absl::StatusOr<Graph> CopyNeeded(const Graph& graph,
                                  const std::vector<std::string>& values,
                                  const CopyOptions& options,
                                  std::vector<std::string>* renamed);
+
+// For CopyOptions.through: a node of this op, called `node`.
+std::function<absl::StatusOr<std::string>(Graph&, const std::string&)>
+ThroughNode(const std::string& node, const OpParams& op);
 
 // The names of a graph's outputs.
 std::vector<std::string> OutputNames(const Graph& graph);

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "core/passes/autodiff.h"
 #include "core/passes/head.h"
 #include "core/passes/passes.h"
@@ -38,21 +39,47 @@ absl::Status CheckNames(const Graph& network, const FinetuneDef& finetune,
   return absl::OkStatus();
 }
 
-// How many nodes with parameters of their own lie between each node and the
-// network's end, on the longest way: 0 for the topmost.
+// The layer that a node belongs to: the repetition of a block in which it
+// stands ("enc.3" of "net/enc.3/attn/qkv" is "net/enc.3"), of nested ones the
+// outermost; else the outermost block; else the node itself.
+std::string LayerOf(const std::string& node) {
+  for (size_t at = node.find('/'); at != std::string::npos;
+       at = node.find('/', at + 1)) {
+    size_t digits = at;
+    while (digits > 0 && absl::ascii_isdigit(node[digits - 1])) --digits;
+    if (digits > 0 && digits < at && node[digits - 1] == '.') {
+      return node.substr(0, at);
+    }
+  }
+  return node.substr(0, node.find('/'));
+}
+
+// How many layers with parameters of their own lie between each node's layer
+// and the network's end, on the longest way: 0 for the topmost.
 std::map<std::string, int> Depths(const Graph& network) {
+  std::set<std::string> learning;
+  for (const Node& node : network.nodes()) {
+    if (!node.variable_specs.empty()) learning.insert(LayerOf(node.name));
+  }
   std::vector<int> above(network.nodes().size(), 0);
-  std::map<std::string, int> depths;
+  std::map<std::string, int> deepest;
   for (NodeId id = static_cast<NodeId>(network.nodes().size()) - 1; id >= 0;
        --id) {
     const Node& node = network.node(id);
-    const int below = above[id] + (node.variable_specs.empty() ? 0 : 1);
-    depths[node.name] = above[id];
+    const std::string layer = LayerOf(node.name);
+    int& depth = deepest[layer];
+    depth = std::max(depth, above[id]);
     for (ValueId input : node.AllInputs()) {
       const NodeId source = network.value(input).node;
       if (source < 0 || source == id) continue;
-      above[source] = std::max(above[source], below);
+      const bool leaves = LayerOf(network.node(source).name) != layer &&
+                          learning.count(layer) > 0;
+      above[source] = std::max(above[source], above[id] + (leaves ? 1 : 0));
     }
+  }
+  std::map<std::string, int> depths;
+  for (const Node& node : network.nodes()) {
+    depths[node.name] = deepest.at(LayerOf(node.name));
   }
   return depths;
 }

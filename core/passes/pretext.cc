@@ -9,19 +9,6 @@
 namespace tamer {
 namespace {
 
-constexpr char kHead[] = "pretext/head";
-
-// Whatever leads to the head learns, and the head.
-std::vector<std::string> TrainableIn(const Graph& graph) {
-  std::vector<std::string> names;
-  for (ValueId id : graph.variables()) {
-    if (graph.variable_spec(id).trainable) {
-      names.push_back(graph.value(id).name);
-    }
-  }
-  return names;
-}
-
 // A linear layer of `units` over the node's output.
 std::string AddLinearHead(PretrainBuilder& builder, const std::string& node,
                           int64_t units) {
@@ -32,7 +19,7 @@ std::string AddLinearHead(PretrainBuilder& builder, const std::string& node,
       2) {
     value = builder.AddNamed("pretext/flat", op::Flatten(), {node});
   }
-  return builder.AddNamed(kHead, head, {value});
+  return builder.AddNamed(kPretextHead, head, {value});
 }
 
 // The mean squared error over the hidden elements alone.
@@ -69,18 +56,12 @@ absl::StatusOr<Graph> PretrainByPretext(const Graph& network,
                                         const PretrainLayer& layer,
                                         const SolverDef& solver) {
   const std::string& node = layer.node();
-  if (network.inputs().size() != 1) {
-    return Invalid("a pretext task needs a network with one input, not ",
-                   network.inputs().size());
-  }
-  const std::string input = network.value(network.inputs()[0]).name;
+  TAMER_ASSIGN_OR_RETURN(const std::string input, OnlyInput(network));
   CopyOptions options;
   CorruptionDef corruption;
-  op::Rotate rotate;
   if (layer.has_rotation()) {
     options.through_value = input;
-    options.through_node = "turned";
-    options.through = &rotate;
+    options.through = ThroughNode("turned", op::Rotate());
   } else if (layer.has_masked()) {
     corruption.set_mask(layer.masked().mask());
   }
@@ -107,9 +88,7 @@ absl::StatusOr<Graph> PretrainByPretext(const Graph& network,
             .status());
     AddClassLoss(builder, node, layer.labels().classes(), "labels");
   }
-  TAMER_RETURN_IF_ERROR(builder.status());
-  const std::vector<std::string> trained = TrainableIn(builder.graph());
-  return builder.FinishByLoss(trained, solver, outputs);
+  return builder.FinishTrunk(solver, outputs);
 }
 
 }  // namespace tamer

@@ -5,13 +5,9 @@
 
 #include "absl/strings/match.h"
 #include "core/base/suggest.h"
-#include "core/passes/autodiff.h"
 #include "core/passes/copy.h"
 #include "core/passes/passes.h"
-#include "core/passes/solver.h"
 #include "proto/ops/dense.pb.h"
-#include "proto/ops/pretrain.pb.h"
-#include "proto/ops/shape.pb.h"
 
 namespace tamer {
 namespace {
@@ -113,11 +109,26 @@ absl::Status CheckMethod(const Graph& network, const PretrainLayer& layer) {
   return Invalid("no method is given; add rbm {}");
 }
 
+// Null for what learns on a trunk for prediction.
+using TrunkMethod = absl::StatusOr<Graph> (*)(const Graph&,
+                                              const PretrainLayer&,
+                                              const SolverDef&);
+TrunkMethod TrunkMethodOf(const PretrainLayer& layer) {
+  switch (layer.method_case()) {
+    case PretrainLayer::kMasked:
+    case PretrainLayer::kRotation:
+    case PretrainLayer::kLabels:
+      return PretrainByPretext;
+    default:
+      return nullptr;
+  }
+}
+
 absl::StatusOr<Graph> Dispatch(const Graph& network, const PretrainLayer& layer,
                                const SolverDef& solver) {
   TAMER_RETURN_IF_ERROR(CheckMethod(network, layer));
-  if (layer.has_masked() || layer.has_rotation() || layer.has_labels()) {
-    return PretrainByPretext(network, layer, solver);
+  if (const TrunkMethod method = TrunkMethodOf(layer)) {
+    return method(network, layer, solver);
   }
   CopyOptions options;
   options.for_prediction = true;
@@ -144,113 +155,6 @@ StartValue Transposed(const std::string& variable, const std::string& node) {
 }
 
 }  // namespace
-
-std::string PretrainBuilder::AddNamed(const std::string& name,
-                                      const OpParams& op,
-                                      const std::vector<std::string>& inputs) {
-  if (status_.ok()) status_ = graph_.AddNode(name, op, inputs).status();
-  return name;
-}
-
-std::string PretrainBuilder::AddParameter(const std::string& name,
-                                          const std::vector<int64_t>& shape) {
-  op::Parameter parameter;
-  for (int64_t dim : shape) parameter.add_shape(dim);
-  if (shape.size() == 1) {
-    parameter.set_decay(false);
-  } else {
-    parameter.mutable_init()->mutable_xavier();
-  }
-  return AddNamed(name, parameter, {});
-}
-
-absl::StatusOr<Graph> PretrainBuilder::Finish(
-    const std::map<std::string, std::string>& gradients,
-    const SolverDef& solver, const std::vector<std::string>& outputs) {
-  TAMER_RETURN_IF_ERROR(status_);
-  TAMER_RETURN_IF_ERROR(AddUpdates(graph_, gradients, solver));
-  graph_.ClearOutputs();
-  for (const std::string& output : outputs) {
-    TAMER_RETURN_IF_ERROR(graph_.AddOutput(output));
-  }
-  return std::move(graph_);
-}
-
-absl::StatusOr<Graph> PretrainBuilder::FinishByLoss(
-    const std::vector<std::string>& trained, const SolverDef& solver,
-    const std::vector<std::string>& outputs) {
-  TAMER_RETURN_IF_ERROR(status_);
-  TAMER_ASSIGN_OR_RETURN(const auto gradients,
-                         Differentiate(graph_, "loss", trained));
-  return Finish(gradients, solver, outputs);
-}
-
-int64_t WidthOf(const Graph& graph, const std::string& value) {
-  return graph.value(graph.FindValue(value)).type.shape.back();
-}
-
-std::string WeightOf(const std::string& node) { return node + "/weight"; }
-std::string BiasOf(const std::string& node) { return node + "/bias"; }
-std::string VisibleBiasOf(const std::string& node) {
-  return node + "/visible_bias";
-}
-std::string DecoderWeightOf(const std::string& node) {
-  return node + "/decoder_weight";
-}
-std::string GenerativeWeightOf(const std::string& node) {
-  return node + "/generative_weight";
-}
-
-absl::StatusOr<std::vector<std::string>> StackBelow(const Graph& network,
-                                                    const std::string& top) {
-  CopyOptions options;
-  options.for_prediction = true;
-  TAMER_ASSIGN_OR_RETURN(const Graph trunk,
-                         CopyNeeded(network, {top}, options, nullptr));
-  std::vector<std::string> stack;
-  ValueId at = trunk.FindValue(top);
-  while (trunk.value(at).kind == Value::kOutput) {
-    const Node& node = trunk.node(trunk.value(at).node);
-    if (node.params->GetDescriptor() != op::Dense::descriptor()) {
-      return Invalid("below it stands \"", node.name, "\", a ", node.op->name(),
-                     "; a stack is of Dense nodes down to ", "the input");
-    }
-    stack.insert(stack.begin(), node.name);
-    at = node.inputs[0];
-  }
-  return stack;
-}
-
-absl::StatusOr<Graph> CopyCorrupted(const Graph& graph,
-                                    const std::string& value,
-                                    const std::string& corrupted,
-                                    const CorruptionDef& corruption,
-                                    bool for_prediction) {
-  CopyOptions options;
-  options.for_prediction = for_prediction;
-  op::Corrupt corrupt;
-  switch (corruption.kind_case()) {
-    case CorruptionDef::kMask:
-      corrupt.set_amount(corruption.mask());
-      break;
-    case CorruptionDef::kSaltPepper:
-      corrupt.set_kind(op::Corrupt::SALT_PEPPER);
-      corrupt.set_amount(corruption.salt_pepper());
-      break;
-    case CorruptionDef::kGaussian:
-      corrupt.set_kind(op::Corrupt::GAUSSIAN);
-      corrupt.set_amount(corruption.gaussian());
-      break;
-    case CorruptionDef::KIND_NOT_SET:
-      return CopyNeeded(graph, {value}, options, nullptr);
-  }
-  options.through_value = corrupted;
-  options.through_node = "noisy";
-  options.through = &corrupt;
-  auto copy = CopyNeeded(graph, {value}, options, nullptr);
-  if (copy.ok()) return copy;
-  return Annotate(copy.status(), "corruption");
-}
 
 bool IsPretrained(const std::string& name) {
   for (const char* suffix :

@@ -42,6 +42,9 @@ class PretrainBuilder {
   absl::StatusOr<Graph> FinishByLoss(const std::vector<std::string>& trained,
                                      const SolverDef& solver,
                                      const std::vector<std::string>& outputs);
+  // The same with all that is trainable: whatever leads to the head, and it.
+  absl::StatusOr<Graph> FinishTrunk(const SolverDef& solver,
+                                    const std::vector<std::string>& outputs);
 
  private:
   Graph graph_;
@@ -86,10 +89,16 @@ absl::StatusOr<Graph> PretrainUnrolled(Graph trunk, const PretrainLayer& layer,
                                        const SolverDef& solver);
 absl::StatusOr<Graph> PretrainUpDown(Graph trunk, const PretrainLayer& layer,
                                      const SolverDef& solver);
-// Masked, rotation and labels; the whole network.
+// Those below take the whole network, of one input. Masked, rotation, labels:
 absl::StatusOr<Graph> PretrainByPretext(const Graph& network,
                                         const PretrainLayer& layer,
                                         const SolverDef& solver);
+
+// What pretext tasks call the head that is dropped afterwards.
+inline constexpr char kPretextHead[] = "pretext/head";
+
+// The network's input, which a pretext task changes or asks for.
+absl::StatusOr<std::string> OnlyInput(const Graph& network);
 
 }  // namespace tamer
 

@@ -142,6 +142,29 @@ absl::Status AddGradient(Graph& graph, const std::string& gradient,
   return absl::OkStatus();
 }
 
+// Whether `pattern`, in which * stands for any characters, is `text`.
+bool Matches(absl::string_view pattern, absl::string_view text) {
+  size_t p = 0, t = 0;
+  // Where to go on if what follows the last star doesn't fit.
+  size_t star = absl::string_view::npos, resume = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != absl::string_view::npos) {
+      p = star + 1;
+      t = ++resume;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
 absl::Status AddScalarInput(Graph& graph, const char* name) {
   if (graph.FindValue(name) >= 0) {
     return Invalid("the name \"", name, "\" is the solver's; call your own ",
@@ -164,9 +187,14 @@ std::vector<std::string> UpdatedBy(const Graph& graph) {
 }
 
 bool Covers(const std::string& name, const std::string& node) {
-  if (!absl::StartsWith(node, name)) return false;
-  return node.size() == name.size() || node[name.size()] == '/' ||
-         node[name.size()] == '.';
+  for (size_t end = 1; end <= node.size(); ++end) {
+    const bool whole =
+        end == node.size() || node[end] == '/' || node[end] == '.';
+    if (whole && Matches(name, absl::string_view(node).substr(0, end))) {
+      return true;
+    }
+  }
+  return false;
 }
 
 absl::Status CheckCoversSome(const Graph& graph, const std::string& name,

@@ -27,7 +27,8 @@ absl::Status AddUpdates(Graph& graph,
 std::vector<std::string> UpdatedBy(const Graph& graph);
 
 // Whether `node` is the node called `name`, or stands in the block of that
-// name: "enc" covers "enc/attn" and "enc.3/attn".
+// name: "enc" covers "enc/attn" and "enc.3/attn". A * stands for any
+// characters: "*/qkv" covers "enc.3/qkv".
 bool Covers(const std::string& name, const std::string& node);
 
 // An error, with a suggestion, if `name` covers no node of `graph`; `field`

@@ -44,7 +44,7 @@ class PassesTest : public ::testing::Test {
  protected:
   PassesTest() : scheduler_(ThreadOptions()) {
     EXPECT_TRUE(RegisterBuiltinOps(registry_).ok());
-    FillUniform(9, 0, 60, x_);
+    FillUniform(9, 0, 160, x_);
     for (int i = 0; i < 10; ++i) labels_[i] = i % 3;
     for (int i = 0; i < 60; ++i) tokens_[i] = (i * i) % 9 - (i % 11 == 0);
   }
@@ -67,8 +67,8 @@ class PassesTest : public ::testing::Test {
       if (input >= 0) (*plan)->BindInput(input, data);
     };
     bind("x", x_);
-    bind("labels", labels_);
     bind("tokens", tokens_);
+    bind("labels", labels_);
     bind("learning_rate", &rate_);
     bind("momentum", &momentum_);
     return *std::move(plan);
@@ -89,8 +89,9 @@ class PassesTest : public ::testing::Test {
 
   OpRegistry registry_;
   Scheduler scheduler_;
-  float x_[60];
-  int32_t labels_[10], tokens_[60];
+  float x_[160];        // up to 16 numbers a sample
+  int32_t tokens_[60];  // six a sample, -1 to 8
+  int32_t labels_[10];
   float rate_ = 0.1f, momentum_ = 0;
 };
 

@@ -5,7 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "core/passes/solver.h"
-#include "tests/passes/fixture.h"
+#include "tests/passes/slopes.h"
 
 namespace tamer {
 namespace {
@@ -18,78 +18,7 @@ constexpr char kStack[] = R"(
   node { name: "y" input: "g" op { [op/Dense] { units: 3 } } }
   output: "y")";
 
-class PretrainTest : public PassesTest {
- protected:
-  static void Shake(Variables* variables) {
-    uint64_t key = 100;
-    for (const auto& entry : variables->all()) {
-      if (absl::StrContains(entry.first, "update/")) continue;
-      if (absl::StrContains(entry.first, "average")) continue;
-      std::vector<float> noise(entry.second.elements());
-      FillGaussian(++key, 0, static_cast<int64_t>(noise.size()), noise.data());
-      for (size_t i = 0; i < noise.size(); ++i) {
-        entry.second.floats()[i] += 0.3f * noise[i];
-      }
-    }
-  }
-  static std::map<std::string, std::vector<float>> Save(
-      const Variables& variables) {
-    std::map<std::string, std::vector<float>> saved;
-    for (const auto& entry : variables.all()) {
-      saved[entry.first] = Values(variables, entry.first);
-    }
-    return saved;
-  }
-  static void Restore(const std::map<std::string, std::vector<float>>& saved,
-                      Variables* variables) {
-    for (const auto& entry : saved) {
-      std::memcpy(variables->Find(entry.first)->data, entry.second.data(),
-                  entry.second.size() * sizeof(float));
-    }
-  }
-
-  // One step of SGD moves each parameter by -rate times the slope of the loss,
-  // all random numbers of the step being the same.
-  void CheckSlopes(const std::string& network, const std::string& layer) {
-    SCOPED_TRACE(layer);
-    const auto graph = Pretrain(Parse(network), Proto<PretrainLayer>(layer),
-                                Proto<SolverDef>("sgd { learning_rate: 1 }"));
-    Variables variables;
-    auto plan = Compile(graph, &variables);
-    Shake(&variables);
-    const auto saved = Save(variables);
-    const auto loss_of = [&] {
-      rate_ = 0;
-      Run(*plan, 3);
-      return double{plan->FindOutput("loss").floats()[0]};
-    };
-    const std::vector<std::string> trained = UpdatedBy(*graph);
-    EXPECT_GE(trained.size(), 3u);
-    std::map<std::string, std::vector<double>> slopes;
-    for (const std::string& name : trained) {
-      for (size_t i = 0; i < saved.at(name).size(); ++i) {
-        double losses[2];
-        for (int side : {0, 1}) {
-          Restore(saved, &variables);
-          variables.Find(name)->floats()[i] += side == 0 ? -1e-2f : 1e-2f;
-          losses[side] = loss_of();
-        }
-        slopes[name].push_back((losses[1] - losses[0]) / 2e-2);
-      }
-    }
-    Restore(saved, &variables);
-    rate_ = 1e-2f;
-    Run(*plan, 3);
-    for (const std::string& name : trained) {
-      const std::vector<float> after = Values(variables, name);
-      for (size_t i = 0; i < after.size(); ++i) {
-        EXPECT_NEAR((saved.at(name)[i] - after[i]) / 1e-2, slopes[name][i],
-                    2e-3 + 5e-3 * std::abs(slopes[name][i]))
-            << name << " " << i;
-      }
-    }
-  }
-};
+using PretrainTest = SlopeTest;
 
 TEST_F(PretrainTest, AutoencodersFollowTheirLosssSlope) {
   for (const char* layer :
@@ -400,6 +329,75 @@ TEST_F(PretrainTest, LayersUnfreezeFromTheTopAndRatesFallWithDepth) {
   EXPECT_FALSE(absl::StrContains(line("y/weight"), "multiplier"));
   EXPECT_TRUE(absl::StrContains(line("y/weight"), "max_norm: 4"));
   EXPECT_FALSE(absl::StrContains(line("y/bias"), "max_norm"));
+}
+
+// A repetition of a block is one layer, whatever stands in it.
+TEST_F(PretrainTest, BlocksUnfreezeAsOneAndStarsNameNodesOfAll) {
+  const Graph network = Parse(R"(
+    input { name: "x" shape: [3, 4] }
+    block {
+      name: "mlp" input: "in"
+      node { name: "wide" input: "in" op { [op/Dense] { units: 8 activation: GELU } } }
+      node { name: "narrow" input: "wide" op { [op/Dense] { units: 4 } } }
+      output: "narrow"
+    }
+    block {
+      name: "residual" input: "in"
+      node { name: "mlp" input: "in" block: "mlp" }
+      node { name: "sum" input: "in" input: "mlp" op { [op/Add] {} } }
+      output: "sum"
+    }
+    node { name: "embed" input: "x" op { [op/Dense] { units: 4 } } }
+    node { name: "enc" input: "embed" block: "residual" repeat: 3 }
+    node { name: "top" input: "enc" block: "mlp" }
+    node { name: "mean" input: "top" op { [op/Reduce] { kind: MEAN axis: 1 } } }
+    node { name: "y" input: "mean" op { [op/Dense] { units: 3 } } }
+    output: "y")");
+  const auto finetune = Loss("SoftmaxCrossEntropy", "unfreeze_every: 1");
+  // y, top, enc.2, enc.1, enc.0, embed.
+  EXPECT_EQ(UnfreezingEpochs(network, finetune),
+            (std::vector<int64_t>{1, 2, 3, 4, 5, 6}));
+  const auto trained = [&](const std::string& rest, int64_t epoch) {
+    const auto graph = Finetune(network, Loss("SoftmaxCrossEntropy", rest),
+                                Proto<SolverDef>("adam {}"), epoch);
+    EXPECT_TRUE(graph.ok()) << graph.status();
+    return UpdatedBy(*graph);
+  };
+  using Names = std::vector<std::string>;
+  const Names two = {"top/narrow/bias", "top/narrow/weight",
+                     "top/wide/bias",   "top/wide/weight",
+                     "y/bias",          "y/weight"};
+  EXPECT_EQ(trained("unfreeze_every: 1", 2), two);
+  EXPECT_EQ(trained("unfreeze_every: 1", 3).size(), 10u);
+  EXPECT_EQ(trained("freeze: 'e*'", 1), two);
+  EXPECT_EQ(
+      trained("freeze: '*narrow' freeze: 'y' freeze: '*.1'", 1),
+      (Names{"embed/bias", "embed/weight", "enc.0/mlp/wide/bias",
+             "enc.0/mlp/wide/weight", "enc.2/mlp/wide/bias",
+             "enc.2/mlp/wide/weight", "top/wide/bias", "top/wide/weight"}));
+  const auto graph =
+      Finetune(network, Loss("SoftmaxCrossEntropy"),
+               Proto<SolverDef>("sgd {} rate_divisor_by_depth: 2"));
+  const std::string text = PrintGraph(*graph);
+  for (const auto& [variable, multiplier] :
+       {std::pair<const char*, const char*>{"top/wide/weight", "0.5"},
+        {"top/narrow/weight", "0.5"},
+        {"enc.2/mlp/wide/weight", "0.25"},
+        {"enc.2/mlp/narrow/bias", "0.25"},
+        {"enc.0/mlp/wide/weight", "0.0625"},
+        {"embed/weight", "0.03125"}}) {
+    const size_t at = text.find(absl::StrCat("\"update/", variable, "\""));
+    EXPECT_TRUE(absl::StrContains(text.substr(at, text.find("node {", at) - at),
+                                  absl::StrCat("multiplier: ", multiplier)))
+        << variable;
+  }
+  std::vector<std::string> frozen;
+  const auto adapted =
+      Adapt(network, Proto<AdaptersDef>("rank: 2 node: '*/wide'"), {}, &frozen);
+  ASSERT_TRUE(adapted.ok()) << adapted.status();
+  EXPECT_EQ(frozen.size(), 8u);
+  // An adapter belongs to its node's layer.
+  EXPECT_EQ(UnfreezingEpochs(*adapted, finetune).size(), 6u);
 }
 
 // An adapter changes nothing at first, and only adapters and what isn't adapted
