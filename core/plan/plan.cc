@@ -296,8 +296,10 @@ void PlanCompiler::PlaceValues() {
     precedes = [&](int a, int b) { return reach->Precedes(a, b); };
   }
   const MemoryPlan memory = PlanMemory(requests_, precedes);
-  plan_->arena_ = Buffer(memory.bytes);
-  char* base = static_cast<char*>(plan_->arena_.data());
+  plan_->arena_ = options_.arena;
+  if (plan_->arena_ == nullptr) plan_->arena_ = std::make_shared<Arena>();
+  plan_->arena_bytes_ = memory.bytes;
+  char* base = plan_->arena_->Join(plan_.get(), memory.bytes);
   for (size_t i = 0; i < plan_->steps_.size(); ++i) {
     if (scratch_[i] > 0) {
       plan_->steps_[i].scratch = base + memory.offsets[scratch_request_[i]];
@@ -384,6 +386,24 @@ absl::StatusOr<std::unique_ptr<Plan>> Plan::Compile(const Graph& graph,
   auto plan = PlanCompiler(graph, options, variables).Compile();
   omp_set_num_threads(team);
   return plan;
+}
+
+Plan::~Plan() {
+  if (arena_ != nullptr) arena_->Leave(this);
+}
+
+void Plan::Move(const void* from, int64_t bytes, void* to) {
+  const auto move = [&](void** data) {
+    const uintptr_t at =
+        reinterpret_cast<uintptr_t>(*data) - reinterpret_cast<uintptr_t>(from);
+    if (at < static_cast<uintptr_t>(bytes)) *data = static_cast<char*>(to) + at;
+  };
+  for (PlanStep& step : steps_) {
+    for (Tensor& tensor : step.inputs) move(&tensor.data);
+    for (Tensor& tensor : step.outputs) move(&tensor.data);
+    move(&step.scratch);
+  }
+  for (auto& output : outputs_) move(&output.second.data);
 }
 
 int Plan::FindInput(const std::string& name) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/graph/graph.h"
+#include "core/plan/arena.h"
 #include "core/plan/variables.h"
 
 namespace tamer {
@@ -24,6 +25,9 @@ struct PlanOptions {
   // Whether variables keep the values that they have at the first run, as in
   // prediction; kernels may then hold copies of them.
   bool fixed_variables = false;
+  // Memory that this plan shares with others that never run while it does;
+  // null: its own.
+  std::shared_ptr<Arena> arena;
 };
 
 // One node, ready to run.
@@ -49,6 +53,11 @@ struct PlanStep {
 // Not thread-safe: one run at a time. `variables` must outlive the plan.
 class Plan {
  public:
+  Plan() = default;
+  ~Plan();
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
   static absl::StatusOr<std::unique_ptr<Plan>> Compile(
       const Graph& graph, const PlanOptions& options, Variables* variables);
 
@@ -75,12 +84,14 @@ class Plan {
   std::vector<PlanStep>& steps() { return steps_; }
   const std::vector<PlanStep>& steps() const { return steps_; }
   // Bytes planned for what nodes compute, with buffers reused, scratch
-  // included; and what they would take with a buffer each.
-  int64_t arena_bytes() const { return arena_.bytes(); }
+  // included, of an arena that may be larger; and what they would take with a
+  // buffer each.
+  int64_t arena_bytes() const { return arena_bytes_; }
   int64_t unplanned_bytes() const { return unplanned_bytes_; }
 
  private:
   friend class PlanCompiler;
+  friend class Arena;
   struct Slot {
     int step;
     int input;
@@ -92,12 +103,16 @@ class Plan {
     int output = -1;  // the graph's output that it is, if any
   };
 
+  // The arena's `bytes` at `from` are at `to` now.
+  void Move(const void* from, int64_t bytes, void* to);
+
   int64_t batch_ = 0;
   int threads_ = 0;
   std::vector<PlanStep> steps_;
   std::vector<BoundInput> inputs_;
   std::vector<std::pair<std::string, Tensor>> outputs_;
-  Buffer arena_;
+  std::shared_ptr<Arena> arena_;
+  int64_t arena_bytes_ = 0;
   int64_t unplanned_bytes_ = 0;
 };
 

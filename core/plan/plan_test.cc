@@ -236,6 +236,49 @@ TEST_F(PlanTest, RandomGraphsComputeWhatTheyShould) {
   }
 }
 
+// Plans of other batch sizes in one arena: as large as the largest, and each
+// computes what it would alone, also after the arena has moved.
+TEST_F(PlanTest, PlansShareAnArena) {
+  Input("x", {-1, 8});
+  Add("a", {"x"});
+  Add("b", {"a", "x"});
+  Add("c", {"a", "b"});
+  Add("d", {"c", "a"});
+  ASSERT_TRUE(graph_.AddOutput("d").ok());
+  std::vector<float> x(8 * 300, 2);
+  PlanOptions options;
+  options.arena = std::make_shared<Arena>();
+  std::vector<std::unique_ptr<Plan>> plans;
+  int64_t sum = 0, most = 0;
+  for (int64_t batch : {4, 300, 7}) {
+    const auto alone = Compile(batch);
+    options.batch = batch;
+    plans.push_back(*Plan::Compile(graph_, options, &variables_));
+    EXPECT_EQ(plans.back()->arena_bytes(), alone->arena_bytes());
+    sum += alone->arena_bytes();
+    most = std::max(most, alone->arena_bytes());
+    EXPECT_EQ(options.arena->bytes(), most);
+    // a = 3, b = 6, c = 10, d = 14, whichever ran before.
+    for (const auto& plan : plans) {
+      plan->BindInput(plan->FindInput("x"), x.data());
+      std::fill(plan->FindOutput("d").floats(),
+                plan->FindOutput("d").floats() + plan->batch() * 8, 0.0f);
+      Run(*plan);
+      const Tensor d = plan->FindOutput("d");
+      EXPECT_EQ(d.elements(), plan->batch() * 8);
+      for (int64_t i = 0; i < d.elements(); ++i) ASSERT_EQ(d.floats()[i], 14);
+    }
+  }
+  EXPECT_LT(options.arena->bytes(), sum);
+  // A plan that is gone no longer moves along.
+  plans.erase(plans.begin());
+  options.batch = 1000;
+  const auto larger = Plan::Compile(graph_, options, &variables_);
+  ASSERT_TRUE(larger.ok());
+  Run(*plans[0]);
+  EXPECT_EQ(plans[0]->FindOutput("d").floats()[2399], 14);
+}
+
 // What is needed at once never overlaps, in any order that dependencies allow.
 TEST(MemoryPlannerTest, RandomRequestsDoNotOverlap) {
   for (uint64_t seed = 0; seed < 300; ++seed) {

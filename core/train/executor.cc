@@ -79,6 +79,19 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data) {
   return CheckLengths(graph, data);
 }
 
+namespace {
+
+std::vector<BatchShape> ShapesOf(const ExecutorOptions& options,
+                                 const Dataset& data) {
+  if (!options.shapes.empty()) return options.shapes;
+  const int64_t full = std::min(options.batch, data.size);
+  std::vector<BatchShape> shapes = {{full, 0}};
+  if (data.size % full > 0) shapes.push_back({data.size % full, 0});
+  return shapes;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
     const Graph& graph, const Dataset& data, const ExecutorOptions& options,
     Variables* variables, Scheduler* scheduler) {
@@ -92,27 +105,37 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   PlanOptions plan;
   plan.seed = options.seed;
   plan.parallel_branches = options.parallel_branches;
-  const int64_t full = std::min(options.batch, data.size);
-  plan.batch = full;
+  const std::vector<BatchShape> shapes = ShapesOf(options, data);
+  plan.batch = shapes[0].size;
   plan.threads = scheduler->intra_op();
   if (scheduler->may_choose()) {
     TAMER_ASSIGN_OR_RETURN(plan.threads,
                            ChooseThreads(fused, plan, scheduler->intra_op()));
   }
-  for (int64_t size : {full, data.size % full}) {
-    if (size == 0) continue;
-    plan.batch = size;
-    TAMER_RETURN_IF_ERROR(executor->AddPlan(fused, plan, variables));
+  executor->arena_ = plan.arena = std::make_shared<Arena>();
+  for (const BatchShape& shape : shapes) {
+    TAMER_RETURN_IF_ERROR(executor->AddPlan(fused, shape, plan, variables));
   }
+  executor->BindInputs();
   executor->current_ = &executor->plans_[0];
   return executor;
 }
 
-absl::Status Executor::AddPlan(const Graph& graph, const PlanOptions& options,
-                               Variables* variables) {
+absl::Status Executor::AddPlan(const Graph& graph, const BatchShape& shape,
+                               PlanOptions options, Variables* variables) {
   Sized sized;
+  sized.shape = shape;
+  options.batch = shape.size;
   TAMER_ASSIGN_OR_RETURN(const std::string features, FeatureInput(graph));
-  TAMER_ASSIGN_OR_RETURN(sized.plan, Plan::Compile(graph, options, variables));
+  if (shape.length == 0) {
+    TAMER_ASSIGN_OR_RETURN(sized.plan,
+                           Plan::Compile(graph, options, variables));
+  } else {
+    TAMER_ASSIGN_OR_RETURN(const Graph other,
+                           AtLength(graph, features, shape.length));
+    TAMER_ASSIGN_OR_RETURN(sized.plan,
+                           Plan::Compile(other, options, variables));
+  }
   Plan& plan = *sized.plan;
   sized.features = plan.FindInput(features);
   sized.labels = plan.FindInput("labels");
@@ -121,17 +144,27 @@ absl::Status Executor::AddPlan(const Graph& graph, const PlanOptions& options,
   if (sized.targets >= 0) {
     const TensorType& targets = plan.input_type(sized.targets);
     sized.target_width = targets.shape.elements() / options.batch;
-    if (targets_.data() == nullptr) {
-      targets_ = Buffer(targets.shape.elements() * SizeOf(DType::kFloat));
-    }
-    plan.BindInput(sized.targets, targets_.data());
   }
-  const int rate = plan.FindInput("learning_rate");
-  if (rate >= 0) plan.BindInput(rate, &learning_rate_);
-  const int momentum = plan.FindInput("momentum");
-  if (momentum >= 0) plan.BindInput(momentum, &momentum_);
   plans_.push_back(std::move(sized));
   return absl::OkStatus();
+}
+
+void Executor::BindInputs() {
+  int64_t targets = 0;
+  for (const Sized& sized : plans_) {
+    if (sized.targets < 0) continue;
+    targets = std::max(targets, sized.shape.size * sized.target_width);
+  }
+  if (targets > 0) targets_ = Buffer(targets * SizeOf(DType::kFloat));
+  for (Sized& sized : plans_) {
+    Plan& plan = *sized.plan;
+    const auto bind = [&](int input, const void* data) {
+      if (input >= 0) plan.BindInput(input, data);
+    };
+    bind(sized.targets, targets_.data());
+    bind(plan.FindInput("learning_rate"), &learning_rate_);
+    bind(plan.FindInput("momentum"), &momentum_);
+  }
 }
 
 int Executor::FindOutput(const std::string& name) const {
@@ -160,11 +193,20 @@ absl::Status Executor::FillTargets(const Batch& batch, int64_t width) {
   return absl::OkStatus();
 }
 
-absl::Status Executor::Run(const Batch& batch, uint64_t step) {
-  current_ = &plans_[0];
+absl::Status Executor::Choose(const Batch& batch) {
   for (Sized& sized : plans_) {
-    if (sized.plan->batch() == batch.size) current_ = &sized;
+    if (sized.shape.size != batch.size || sized.shape.length != batch.length) {
+      continue;
+    }
+    current_ = &sized;
+    return absl::OkStatus();
   }
+  return absl::InternalError(absl::StrCat("no plan was made for ", batch.size,
+                                          " samples of length ", batch.length));
+}
+
+absl::Status Executor::Run(const Batch& batch, uint64_t step) {
+  TAMER_RETURN_IF_ERROR(Choose(batch));
   Plan& plan = *current_->plan;
   if (current_->features >= 0) {
     const void* features = batch.features;

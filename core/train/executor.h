@@ -11,8 +11,18 @@
 
 namespace tamer {
 
+// A kind of minibatch: how many samples, and how many steps in time these have
+// (0: as many as the graph's input).
+struct BatchShape {
+  int64_t size = 0;
+  int64_t length = 0;
+};
+
 struct ExecutorOptions {
   int64_t batch = 10;
+  // All kinds of minibatches that Run will see; if empty, `batch` samples and
+  // the last, smaller rest of the data.
+  std::vector<BatchShape> shapes;
   // Of all random streams in the graph.
   uint64_t seed = 0;
   // Whether independent nodes may run at once.
@@ -24,8 +34,9 @@ struct ExecutorOptions {
 // its loss needs labels that `data` lacks.
 absl::Status CheckFits(const Graph& graph, const Dataset& data);
 
-// Runs one graph on the minibatches of a data set: a Plan for the full batch
-// size and another for the last, smaller one, over the same variables.
+// Runs one graph on the minibatches of a data set: a Plan for each kind of
+// minibatch, the full and the last, smaller one if nothing else is said, over
+// the same variables and in one arena, as large as the largest needs.
 //
 // The graph's inputs are fed by name: "labels" and "targets" from the batch's
 // labels (targets are the labels as floats, or one-hot if wider than one),
@@ -44,11 +55,15 @@ class Executor {
   void set_learning_rate(float rate) { learning_rate_ = rate; }
   void set_momentum(float momentum) { momentum_ = momentum; }
 
-  // Runs the plan for batch.size. Allocates nothing.
+  // Runs the plan for batch.size and batch.length; an error if no such kind was
+  // foreseen. Allocates nothing.
   absl::Status Run(const Batch& batch, uint64_t step);
 
   // A graph output's index for Output(), or -1.
   int FindOutput(const std::string& name) const;
+  // Bytes of the arena that all plans share.
+  int64_t arena_bytes() const { return arena_->bytes(); }
+
   // The tensor as the last Run left it.
   const Tensor& Output(int index) const {
     return current_->plan->output(index);
@@ -56,17 +71,21 @@ class Executor {
 
  private:
   struct Sized {
+    BatchShape shape;
     std::unique_ptr<Plan> plan;
     int features = -1, labels = -1, targets = -1, lengths = -1;
     int64_t target_width = 1;
   };
 
   Executor() = default;
-  absl::Status AddPlan(const Graph& graph, const PlanOptions& options,
-                       Variables* variables);
+  absl::Status AddPlan(const Graph& graph, const BatchShape& shape,
+                       PlanOptions options, Variables* variables);
+  void BindInputs();
+  absl::Status Choose(const Batch& batch);
   absl::Status FillTargets(const Batch& batch, int64_t width);
 
   Scheduler* scheduler_ = nullptr;
+  std::shared_ptr<Arena> arena_;
   std::vector<std::string> output_names_;
   std::vector<Sized> plans_;
   Sized* current_ = nullptr;

@@ -193,6 +193,7 @@ absl::StatusOr<const float*> Predictor::Predict(const float* features,
     PlanOptions options;
     options.batch = samples;
     options.fixed_variables = true;
+    options.arena = arena_;
     TAMER_ASSIGN_OR_RETURN(
         plan, Plan::Compile(prediction_.graph, options, &product_->variables));
   }

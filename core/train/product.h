@@ -79,6 +79,8 @@ class Predictor {
   // Numbers in one sample, and in one answer.
   int64_t input_width() const { return input_width_; }
   int64_t output_width() const { return output_width_; }
+  // Bytes for what the network computes, at the largest number of samples yet.
+  int64_t arena_bytes() const { return arena_->bytes(); }
 
   // The answers, [samples, output_width], to `features`, [samples,
   // input_width], raw as the training data was before scaling. Valid until the
@@ -94,6 +96,8 @@ class Predictor {
   PredictionGraph prediction_;
   Scheduler scheduler_;
   FeatureScaling scaling_;
+  // In one arena: answers to a call last until the next.
+  std::shared_ptr<Arena> arena_ = std::make_shared<Arena>();
   std::map<int64_t, std::unique_ptr<Plan>> plans_;
   std::vector<float> scaled_;
   int64_t input_width_ = 0, output_width_ = 0;

@@ -62,6 +62,20 @@ TEST_F(TrainTest, APredictorAnswersAsTheEvaluationDoes) {
   EXPECT_NEAR(p[0] + p[1] + p[2], 1, 1e-5);
   EXPECT_GT(p[1], 0.8);
   EXPECT_FALSE((*predictor)->Predict(pixels.data(), 0).ok());
+  // Other numbers of samples are answered in the same memory.
+  const std::vector<float> one(p, p + 3);
+  pixels.resize(50 * 36);
+  for (int i = 36; i < 50 * 36; ++i) pixels[i] = pixels[i % 36];
+  int64_t bytes = 0;
+  for (int samples : {50, 1, 20, 50}) {
+    const auto many = (*predictor)->Predict(pixels.data(), samples);
+    ASSERT_TRUE(many.ok()) << many.status();
+    for (int i = 0; i < 3 * samples; ++i) {
+      EXPECT_NEAR((*many)[i], one[i % 3], 1e-6);
+    }
+    if (bytes == 0) bytes = (*predictor)->arena_bytes();
+    EXPECT_EQ((*predictor)->arena_bytes(), bytes);
+  }
 }
 
 TEST_F(TrainTest, StandardizedDataIsScaledByTheProductToo) {
