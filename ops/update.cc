@@ -7,8 +7,8 @@
 
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
-#include "ops/internal/update_inputs.h"
 #include "ops/internal/update_kernel.h"
+#include "ops/internal/update_op.h"
 #include "ops/internal/update_rules.h"
 #include "proto/ops/update.pb.h"
 
@@ -17,40 +17,6 @@ namespace {
 
 bool InUnit(float x) { return x >= 0 && x < 1; }
 bool Positive(float x) { return x > 0 && std::isfinite(x); }
-
-// What all update rules share.
-template <typename Params, bool kMomentum>
-class UpdateOp : public TypedOp<Params> {
- public:
-  std::vector<int> Mutates(const OpParams& params) const override {
-    return SlotsOf(params).Mutated(MutatedStates());
-  }
-  double Flops(const KernelSpec& spec) const override {
-    double depth = 0;
-    const Slots slots = SlotsOf(*spec.params);
-    const bool sums = slots.row_sums || slots.one_hot;
-    for (int i = 0; !sums && i < slots.products; ++i) {
-      depth += static_cast<double>(spec.inputs[1 + 2 * i].shape.rows());
-    }
-    return 2 * depth * static_cast<double>(spec.inputs[0].shape.elements());
-  }
-
- protected:
-  virtual int MutatedStates() const = 0;
-
-  static const op::UpdateSettings& SettingsOf(const OpParams& params) {
-    return TypedOp<Params>::Typed(params).settings();
-  }
-  static Slots SlotsOf(const OpParams& params) {
-    return Slots(SettingsOf(params), kMomentum);
-  }
-  static absl::Status Check(const OpParams& params, Types inputs) {
-    return CheckUpdate(inputs, kMomentum, SettingsOf(params));
-  }
-  static Common CommonFor(const KernelSpec& spec) {
-    return CommonOf(spec, SettingsOf(*spec.params), kMomentum);
-  }
-};
 
 class SgdOp : public UpdateOp<op::Sgd, false> {
  public:

@@ -37,9 +37,6 @@ struct Batch {
   int64_t epoch = 0;
   int64_t index = 0;  // in the epoch
   bool last_in_epoch = false;
-  // Steps in time of its samples, where these are of unequal lengths; 0: as
-  // many as the data set's shape says.
-  int64_t length = 0;
 };
 
 // Endless minibatches of a data set, epoch after epoch, each sample once an

@@ -1,6 +1,7 @@
 #include "core/graph/graph.h"
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
@@ -45,6 +46,12 @@ std::string VariablesText(const std::vector<VariableSpec>& specs) {
 }
 
 }  // namespace
+
+std::string StreamName(const std::string& node) {
+  return absl::StartsWith(node, kRecomputed)
+             ? node.substr(sizeof(kRecomputed) - 1)
+             : node;
+}
 
 std::string SourceLocation::Prefix() const {
   if (file.empty()) return "";

@@ -12,6 +12,13 @@
 
 namespace tamer {
 
+// What stands before the name of a node whose work is done a second time. Its
+// random numbers are those of the first.
+inline constexpr char kRecomputed[] = "recompute/";
+
+// The name that a node's random stream goes by.
+std::string StreamName(const std::string& node);
+
 // Where in a graph's text something stands, for messages; line 0: nowhere.
 struct SourceLocation {
   std::string file;

@@ -1,4 +1,4 @@
-#include "core/passes/passes.h"
+#include "core/passes/at_length.h"
 
 namespace tamer {
 namespace {

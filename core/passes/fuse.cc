@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/passes/passes.h"
+#include "proto/ops/accumulate.pb.h"
 #include "proto/ops/activation.pb.h"
 #include "proto/ops/dense.pb.h"
 #include "proto/ops/elementwise.pb.h"
@@ -190,9 +191,10 @@ std::vector<Part> Fuser::PartsOf(ValueId gradient, int rank) const {
 
 // Whether `settings` of a built-in update rule are found, in a copy.
 op::UpdateSettings* SettingsOf(OpParams* params) {
-  for (const auto* schema : {op::Sgd::descriptor(), op::Momentum::descriptor(),
-                             op::Adam::descriptor(), op::RmsProp::descriptor(),
-                             op::AdaGrad::descriptor()}) {
+  for (const auto* schema :
+       {op::Sgd::descriptor(), op::Momentum::descriptor(),
+        op::Adam::descriptor(), op::RmsProp::descriptor(),
+        op::AdaGrad::descriptor(), op::Accumulate::descriptor()}) {
     if (params->GetDescriptor() != schema) continue;
     return static_cast<op::UpdateSettings*>(
         params->GetReflection()->MutableMessage(

@@ -35,14 +35,6 @@ absl::StatusOr<Graph> Fuse(const Graph& graph, Precision precision = FP32);
 // what only it needed being left out. Parameters keep their names.
 absl::StatusOr<Graph> CutBelow(const Graph& network, const std::string& value);
 
-// The same graph for samples of another length: its input called `input`,
-// [B, time, ...], has `length` steps in time, and so have "labels" and
-// "targets" that had one for each step. All shapes are inferred anew,
-// parameters stay the same. An error names the node whose parameters hold to
-// the old length, or the parameter whose shape follows it.
-absl::StatusOr<Graph> AtLength(const Graph& graph, const std::string& input,
-                               int64_t length);
-
 // The Dense nodes of a network for prediction that gain from 8-bit integers, in
 // its order: those with 4,096 weights or more (and at most 65,793 inputs, whose
 // products fit into 32 bits) whose parameters no other op reads.

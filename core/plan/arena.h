@@ -13,7 +13,8 @@ class Plan;
 // the largest of them needs. Only one of them may run at a time, and each run
 // overwrites what another left, outputs too. When a Plan is compiled that needs
 // more, the arena moves and the earlier Plans' tensors with it; their last
-// outputs are then lost. Not for use from several threads.
+// outputs are then lost. So kernels keep no address but a variable's from one
+// run to the next. Not for use from several threads.
 class Arena {
  public:
   Arena() = default;

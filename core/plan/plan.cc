@@ -204,7 +204,7 @@ absl::Status PlanCompiler::MakeKernels() {
     PlanStep& step = plan_->steps_[i];
     const Node& node = graph_.node(step.node);
     KernelSpec spec = BoundSpec(graph_, node, options_.batch);
-    spec.stream_key = StreamKey(options_.seed, node.name);
+    spec.stream_key = StreamKey(options_.seed, StreamName(node.name));
     spec.fixed_variables = options_.fixed_variables;
     for (ValueId id : node.AllInputs()) {
       readers_[id].push_back(static_cast<int>(i));

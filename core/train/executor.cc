@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "core/passes/passes.h"
+#include "core/passes/accumulate.h"
+#include "core/passes/at_length.h"
 #include "core/runtime/trial.h"
 
 namespace tamer {
@@ -14,7 +15,8 @@ absl::StatusOr<std::string> FeatureInput(const Graph& graph) {
   for (ValueId id : graph.inputs()) {
     const std::string& name = graph.value(id).name;
     if (name == "labels" || name == "targets" || name == "lengths" ||
-        name == "learning_rate" || name == "momentum") {
+        name == "learning_rate" || name == "momentum" ||
+        name == kAccumulateShare || name == kAccumulateKeep) {
       continue;
     }
     if (!found.empty()) {
@@ -101,20 +103,26 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   for (ValueId id : graph.outputs()) {
     executor->output_names_.push_back(graph.value(id).name);
   }
-  TAMER_ASSIGN_OR_RETURN(const Graph fused, Fuse(graph, options.precision));
+  const std::vector<BatchShape> shapes = ShapesOf(options, data);
+  TAMER_ASSIGN_OR_RETURN(const StepGraphs step,
+                         PrepareStep(graph, options.step, shapes[0].size));
   PlanOptions plan;
   plan.seed = options.seed;
   plan.parallel_branches = options.parallel_branches;
-  const std::vector<BatchShape> shapes = ShapesOf(options, data);
   plan.batch = shapes[0].size;
   plan.threads = scheduler->intra_op();
   if (scheduler->may_choose()) {
-    TAMER_ASSIGN_OR_RETURN(plan.threads,
-                           ChooseThreads(fused, plan, scheduler->intra_op()));
+    TAMER_ASSIGN_OR_RETURN(
+        plan.threads, ChooseThreads(step.graph, plan, scheduler->intra_op()));
   }
   executor->arena_ = plan.arena = std::make_shared<Arena>();
   for (const BatchShape& shape : shapes) {
-    TAMER_RETURN_IF_ERROR(executor->AddPlan(fused, shape, plan, variables));
+    TAMER_RETURN_IF_ERROR(
+        executor->AddPlan(step.graph, shape, plan, variables));
+  }
+  if (step.accumulates) {
+    executor->accumulate_ = options.step.accumulate;
+    TAMER_RETURN_IF_ERROR(executor->AddUpdate(step.update, plan, variables));
   }
   executor->BindInputs();
   executor->current_ = &executor->plans_[0];
@@ -149,6 +157,21 @@ absl::Status Executor::AddPlan(const Graph& graph, const BatchShape& shape,
   return absl::OkStatus();
 }
 
+absl::Status Executor::AddUpdate(const Graph& graph, PlanOptions options,
+                                 Variables* variables) {
+  // What the other plans left must outlive it.
+  options.arena = nullptr;
+  TAMER_ASSIGN_OR_RETURN(update_, Plan::Compile(graph, options, variables));
+  const Tensor* samples = variables->Find(kAccumulatedSamples);
+  if (samples != nullptr) {
+    samples_ = *samples;
+    return absl::OkStatus();
+  }
+  TAMER_ASSIGN_OR_RETURN(samples_, variables->Add(kAccumulatedSamples,
+                                                  {DType::kInt32, Shape({1})}));
+  return absl::OkStatus();
+}
+
 void Executor::BindInputs() {
   int64_t targets = 0;
   for (const Sized& sized : plans_) {
@@ -156,15 +179,21 @@ void Executor::BindInputs() {
     targets = std::max(targets, sized.shape.size * sized.target_width);
   }
   if (targets > 0) targets_ = Buffer(targets * SizeOf(DType::kFloat));
+  const auto bind = [](Plan& plan, const char* name, const void* data) {
+    const int input = plan.FindInput(name);
+    if (input >= 0) plan.BindInput(input, data);
+  };
+  const auto bind_scalars = [&](Plan& plan) {
+    bind(plan, "learning_rate", &learning_rate_);
+    bind(plan, "momentum", &momentum_);
+    bind(plan, kAccumulateShare, &share_);
+    bind(plan, kAccumulateKeep, &keep_);
+  };
   for (Sized& sized : plans_) {
-    Plan& plan = *sized.plan;
-    const auto bind = [&](int input, const void* data) {
-      if (input >= 0) plan.BindInput(input, data);
-    };
-    bind(sized.targets, targets_.data());
-    bind(plan.FindInput("learning_rate"), &learning_rate_);
-    bind(plan.FindInput("momentum"), &momentum_);
+    bind(*sized.plan, "targets", targets_.data());
+    bind_scalars(*sized.plan);
   }
+  if (update_ != nullptr) bind_scalars(*update_);
 }
 
 int Executor::FindOutput(const std::string& name) const {
@@ -218,7 +247,21 @@ absl::Status Executor::Run(const Batch& batch, uint64_t step) {
   if (current_->targets >= 0) {
     TAMER_RETURN_IF_ERROR(FillTargets(batch, current_->target_width));
   }
-  return scheduler_->Run(plan, step);
+  if (update_ == nullptr) return scheduler_->Run(plan, step);
+  int32_t& samples = samples_.ints()[0];
+  const auto all = static_cast<float>(samples + batch.size);
+  share_ = static_cast<float>(batch.size) / all;
+  keep_ = static_cast<float>(samples) / all;
+  TAMER_RETURN_IF_ERROR(scheduler_->Run(plan, step));
+  samples += static_cast<int32_t>(batch.size);
+  return absl::OkStatus();
+}
+
+absl::Status Executor::Update(const Batch& batch, uint64_t step) {
+  const bool last = batch.last_in_epoch || (batch.index + 1) % accumulate_ == 0;
+  if (update_ == nullptr || !last) return absl::OkStatus();
+  samples_.ints()[0] = 0;
+  return scheduler_->Run(*update_, step);
 }
 
 }  // namespace tamer

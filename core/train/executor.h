@@ -8,6 +8,7 @@
 #include "core/data/loader.h"
 #include "core/plan/plan.h"
 #include "core/runtime/scheduler.h"
+#include "core/train/step.h"
 
 namespace tamer {
 
@@ -27,8 +28,12 @@ struct ExecutorOptions {
   uint64_t seed = 0;
   // Whether independent nodes may run at once.
   bool parallel_branches = false;
-  Precision precision = FP32;
+  StepOptions step;
 };
+
+// Samples whose gradients were gathered since the last update: a variable, so
+// that a checkpoint holds it.
+inline constexpr char kAccumulatedSamples[] = "accumulated_samples";
 
 // An error if the samples of `data` are not what the graph's inputs take, or
 // its loss needs labels that `data` lacks.
@@ -59,6 +64,10 @@ class Executor {
   // foreseen. Allocates nothing.
   absl::Status Run(const Batch& batch, uint64_t step);
 
+  // With accumulation, after Run: changes the parameters if `batch` was the
+  // last of its update's minibatches. Else nothing is left to do. Outputs stay.
+  absl::Status Update(const Batch& batch, uint64_t step);
+
   // A graph output's index for Output(), or -1.
   int FindOutput(const std::string& name) const;
   // Bytes of the arena that all plans share.
@@ -82,6 +91,8 @@ class Executor {
                        PlanOptions options, Variables* variables);
   void BindInputs();
   absl::Status Choose(const Batch& batch);
+  absl::Status AddUpdate(const Graph& graph, PlanOptions options,
+                         Variables* variables);
   absl::Status FillTargets(const Batch& batch, int64_t width);
 
   Scheduler* scheduler_ = nullptr;
@@ -92,6 +103,11 @@ class Executor {
   Buffer targets_;
   float learning_rate_ = 0;
   float momentum_ = 0;
+  // With accumulation; null without.
+  std::unique_ptr<Plan> update_;
+  int accumulate_ = 1;
+  Tensor samples_;
+  float share_ = 1, keep_ = 0;
 };
 
 }  // namespace tamer

@@ -1,5 +1,6 @@
 #include "core/train/phase.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "core/base/random.h"
+#include "core/passes/accumulate.h"
 #include "core/train/executor.h"
 #include "core/train/schedule.h"
 
@@ -20,6 +22,11 @@ using Clock = std::chrono::steady_clock;
 // Copies of the best epoch's parameters are variables too, so that a rolling
 // checkpoint holds them.
 constexpr char kBest[] = "best/";
+
+// What waits for an update's other minibatches.
+bool IsAccumulated(const std::string& name) {
+  return absl::StartsWith(name, kAccumulated) || name == kAccumulatedSamples;
+}
 
 double Seconds(Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -54,8 +61,16 @@ class PhaseRun {
            static_cast<double>(progress_.step_in_epoch()) /
                static_cast<double>(steps_per_epoch_);
   }
+  // The same when the first minibatch of this one's update began.
+  double UpdateTime() const {
+    return EpochsDone() -
+           static_cast<double>(progress_.step_in_epoch() %
+                               std::max(1, phase_.step.accumulate)) /
+               static_cast<double>(steps_per_epoch_);
+  }
   void KeepBest();
   void TakeBest();
+  void ForgetAccumulated();
 
   const Phase& phase_;
   Variables* variables_;
@@ -121,7 +136,7 @@ absl::Status PhaseRun::Compile() {
   options.batch = phase_.batch;
   options.seed = seed_;
   options.parallel_branches = phase_.parallel_branches;
-  options.precision = phase_.precision;
+  options.step = phase_.step;
   TAMER_ASSIGN_OR_RETURN(
       executor_,
       Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));
@@ -177,7 +192,7 @@ absl::Status PhaseRun::Save() {
 }
 
 absl::Status PhaseRun::Step(const Batch& batch) {
-  const double t = EpochsDone();
+  const double t = UpdateTime();
   learning_rate_ =
       LearningRateAt(phase_.solver, t, static_cast<double>(phase_.epochs));
   executor_->set_learning_rate(static_cast<float>(learning_rate_));
@@ -195,6 +210,8 @@ absl::Status PhaseRun::Step(const Batch& batch) {
     }
     sums_[i] += double{value} * batch.size;
   }
+  status = executor_->Update(batch, progress_.step());
+  if (!status.ok()) return Annotate(status, Where());
   progress_.set_samples(progress_.samples() + batch.size);
   progress_.set_step(progress_.step() + 1);
   progress_.set_step_in_epoch(progress_.step_in_epoch() + 1);
@@ -207,6 +224,7 @@ void PhaseRun::KeepBest() {
                                                   variables_->all().end());
   for (const auto& entry : all) {
     if (absl::StartsWith(entry.first, kBest)) continue;
+    if (IsAccumulated(entry.first)) continue;
     const std::string name = kBest + entry.first;
     const Tensor* best = variables_->Find(name);
     Tensor copy = best != nullptr ? *best : Tensor();
@@ -226,6 +244,15 @@ void PhaseRun::TakeBest() {
     kept.push_back(entry.first);
   }
   for (const std::string& name : kept) variables_->Remove(name);
+}
+
+void PhaseRun::ForgetAccumulated() {
+  executor_ = nullptr;  // its plans use them
+  std::vector<std::string> names;
+  for (const auto& entry : variables_->all()) {
+    if (IsAccumulated(entry.first)) names.push_back(entry.first);
+  }
+  for (const std::string& name : names) variables_->Remove(name);
 }
 
 absl::StatusOr<bool> PhaseRun::StopEarly(const MetricValues& metrics) {
@@ -308,6 +335,7 @@ absl::StatusOr<bool> PhaseRun::Run() {
     }
   }
   if (phase_.early_stopping != nullptr) TakeBest();
+  ForgetAccumulated();
   return true;
 }
 

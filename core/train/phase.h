@@ -10,6 +10,7 @@
 #include "core/runtime/scheduler.h"
 #include "core/train/metrics_log.h"
 #include "core/train/observer.h"
+#include "core/train/step.h"
 #include "proto/checkpoint.pb.h"
 
 namespace tamer {
@@ -31,7 +32,7 @@ struct Phase {
   int64_t batch = 10;
   uint64_t seed = 1;
   bool parallel_branches = false;
-  Precision precision = FP32;
+  StepOptions step;
   float checkpoint_every_seconds = 60;
   int64_t checkpoint_every_steps = 0;  // 0: none
 

@@ -124,6 +124,24 @@ void CheckData(const std::string& where, const DataDef& data, Faults* faults) {
   }
 }
 
+// What recipe and stages say of a step alike.
+template <typename Def>
+void CheckStep(const std::string& where, const Def& def, Faults* faults) {
+  if (def.has_accumulate() &&
+      (def.accumulate() < 1 || def.accumulate() > kLargestBatch)) {
+    faults->Add(where, "accumulate is ", def.accumulate(), "; it must be 1 to ",
+                kLargestBatch);
+  }
+  const RecomputeDef& recompute = def.recompute();
+  if (recompute.has_every() && recompute.every() < 1) {
+    faults->Add(where, "recompute.every is ", recompute.every(),
+                "; it must be at least 1");
+  }
+  if (recompute.has_every() && recompute.node_size() > 0) {
+    faults->Add(where, "recompute has both every and node; keep one");
+  }
+}
+
 void CheckStages(const RecipeDef& def, Faults* faults) {
   if (def.stage().empty()) {
     faults->Add("there is no stage; add stage { name: ... finetune { ... } }");
@@ -145,6 +163,7 @@ void CheckStages(const RecipeDef& def, Faults* faults) {
       faults->Add(where, "batch_size is ", stage.batch_size(),
                   "; it must be 1 to ", kLargestBatch);
     }
+    CheckStep(where, stage, faults);
     faults->Add(where, ParentStage(def, i).status());
     if (stage.has_data()) CheckData(where, stage.data(), faults);
     if (stage.has_load() && stage.load().product().empty()) {
@@ -247,6 +266,7 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
       threads.inter_op() < 1 || threads.inter_op() > 1024) {
     faults.Add("threads: intra_op must be 0 (all) to 1024, inter_op 1 to 1024");
   }
+  CheckStep("", def, &faults);
   if (def.precision() == BF16 && !CpuHasBf16()) faults.Add(kNoBf16);
   CheckStages(def, &faults);
   return faults.status();

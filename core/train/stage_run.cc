@@ -32,7 +32,7 @@ Phase StageRun::NewPhase() {
                                         : run_.recipe.def.batch_size();
   phase.seed = run_.recipe.def.seed();
   phase.parallel_branches = run_.recipe.def.threads().inter_op() > 1;
-  phase.precision = run_.recipe.def.precision();
+  phase.step = StepOptionsOf(run_.recipe.def, stage_);
   phase.checkpoint_every_seconds = run_.recipe.def.checkpoint_every_seconds();
   phase.checkpoint_every_steps = run_.recipe.def.checkpoint_every_steps();
   phase.save = [this](const ProgressDef&) { return run_.Save(stage_, data_); };

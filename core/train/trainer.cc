@@ -8,6 +8,7 @@
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
 #include "core/passes/passes.h"
+#include "core/passes/solver.h"
 #include "core/train/executor.h"
 #include "core/train/finetuning.h"
 #include "core/train/load.h"
@@ -104,6 +105,13 @@ absl::Status Run::CheckStage(int index) {
       TAMER_RETURN_IF_ERROR(
           LoadParameters(run_.network, product.tensors, stage.load(), &scratch)
               .status());
+    }
+    const StepOptions step = StepOptionsOf(run_.recipe.def, stage);
+    if (step.recompute.has_value()) {
+      for (const std::string& name : step.recompute->node()) {
+        TAMER_RETURN_IF_ERROR(
+            CheckCoversSome(run_.network, name, "recompute: node"));
+      }
     }
     if (stage.has_finetune()) {
       TAMER_ASSIGN_OR_RETURN(const FinetuneSetup setup,

@@ -382,6 +382,27 @@ TEST_F(CommandsTest, GraphDescribeOps) {
   EXPECT_EQ(described["batch"], 7);
   EXPECT_EQ(described["nodes"][0]["parameters"], 78500);
   EXPECT_LT(described["planned_bytes"], described["unplanned_bytes"]);
+  // Of a recipe, the memory of each stage; of several, that alone.
+  const Json stages =
+      Json::parse(Tamer("describe " + Recipe() + " --json").text)["stages"];
+  ASSERT_EQ(stages.size(), 3u);
+  EXPECT_EQ(stages[0]["stage"], "infer");
+  EXPECT_EQ(stages[1]["stage"], "features/h1");
+  EXPECT_EQ(stages[2]["stage"], "labels");
+  for (const Json& stage : stages) {
+    EXPECT_LT(stage["planned_bytes"], stage["unplanned_bytes"]) << stage;
+  }
+  EXPECT_EQ(stages[2]["parameter_bytes"], 4 * (78500 + 1010));
+  EXPECT_LE(stages[2]["recompute_bytes"], stages[2]["planned_bytes"]);
+  EXPECT_FALSE(stages[2]["recompute"]);
+  const std::string two = Recipe() + " " + folder_ + "/network.pbtxt";
+  const Json memory =
+      Json::parse(Tamer("describe --memory --json " + two).text);
+  EXPECT_EQ(memory[0]["stages"], stages);
+  EXPECT_EQ(memory[1]["stages"].size(), 1u);
+  EXPECT_TRUE(
+      absl::StrContains(Tamer("describe --memory " + two).text, "recomputing"));
+  EXPECT_EQ(Tamer("describe " + two).code, 1);
   const Json ops = Json::parse(Tamer("ops --json").text);
   for (const Json& op : ops) {
     EXPECT_NE(op["doc"], "") << op["name"];

@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "core/graph/text.h"
+#include "core/passes/at_length.h"
 #include "core/passes/passes.h"
 #include "tests/train/fixture.h"
 
@@ -23,7 +24,8 @@ output: "y"
 
 class ExecutorTest : public ::testing::Test {
  protected:
-  ExecutorTest() : scheduler_(ThreadOptions()), x_(30 * 8 * 5) {
+  // One thread: how many are best would differ from plan to plan.
+  ExecutorTest() : scheduler_({1, 1}), x_(30 * 8 * 5) {
     EXPECT_TRUE(RegisterBuiltinOps(registry_).ok());
     FillUniform(5, 0, static_cast<int64_t>(x_.size()), x_.data());
     for (int i = 0; i < 30; ++i) labels_[i] = i % 3;
@@ -128,10 +130,17 @@ TEST_F(ExecutorTest, WhatHoldsToOneLengthIsNamed) {
   };
   const std::string reshape =
       "node { name: 'y' input: 'x' op { [op/Reshape] { shape: [40] } } }";
-  EXPECT_EQ(fault(reshape),
-            "input \"x\" of length 5 instead of 8 (a parameter that states "
-            "the length would have to go): net:1:72: node \"y\": Reshape: "
-            "cannot make [B, 40] of [B, 5, 5]: the numbers of elements differ");
+  const std::string holds = fault(reshape);
+  EXPECT_TRUE(absl::StartsWith(
+      holds,
+      "input \"x\" of length 5 instead of 8 (a parameter that states "
+      "the length would have to go): net:1:"))
+      << holds;
+  EXPECT_TRUE(absl::EndsWith(
+      holds,
+      "node \"y\": Reshape: cannot make [B, 40] of [B, 5, 5]: the "
+      "numbers of elements differ"))
+      << holds;
   EXPECT_TRUE(absl::StrContains(
       fault("node { name: 'f' input: 'x' op { [op/Flatten] {} } } "
             "node { name: 'y' input: 'f' op { [op/Dense] { units: 2 } } }"),

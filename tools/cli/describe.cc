@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "core/plan/plan.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/memory.h"
 #include "tools/cli/output.h"
 #include "tools/cli/products.h"
 #include "tools/cli/source.h"
@@ -14,8 +15,9 @@ namespace tamer {
 namespace {
 
 struct Options {
-  std::string file;
+  std::vector<std::string> files;
   std::string after;
+  bool memory = false;
   int64_t batch = 0;
   bool json = false;
 };
@@ -97,6 +99,9 @@ void Print(const nlohmann::ordered_json& json) {
       json["flops"].get<double>() / 1e6, json["batch"].get<int>(),
       BytesText(json["planned_bytes"].get<int64_t>()).c_str(),
       BytesText(json["unplanned_bytes"].get<int64_t>()).c_str());
+  if (json.contains("stages")) {
+    std::printf("\n%s", MemoryTable(json["stages"]).c_str());
+  }
 }
 
 void PrintProduct(const nlohmann::ordered_json& json) {
@@ -116,9 +121,28 @@ void PrintProduct(const nlohmann::ordered_json& json) {
   std::printf("\n");
 }
 
+// The memory of several recipes or networks.
+absl::Status RunMemory(const Options& options, const OpRegistry& registry) {
+  nlohmann::ordered_json all = nlohmann::json::array();
+  for (const std::string& file : options.files) {
+    TAMER_ASSIGN_OR_RETURN(const NamedNetwork named,
+                           OpenNetwork(file, registry));
+    all.push_back({{"file", file}, {"stages", MemoryOf(named, options.batch)}});
+    if (options.json) continue;
+    std::printf("%s\n%s\n", file.c_str(),
+                MemoryTable(all.back()["stages"]).c_str());
+  }
+  if (options.json) std::printf("%s\n", all.dump(2).c_str());
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Options& options, const OpRegistry& registry) {
+  if (options.memory) return RunMemory(options, registry);
+  if (options.files.size() > 1) {
+    return Invalid("describe tells of one file; of several with --memory");
+  }
   TAMER_ASSIGN_OR_RETURN(const NamedNetwork named,
-                         OpenNetwork(options.file, registry));
+                         OpenNetwork(options.files[0], registry));
   Graph graph = named.network;
   if (!options.after.empty()) {
     TAMER_ASSIGN_OR_RETURN(graph, AfterPass(named, options.after));
@@ -129,6 +153,9 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   if (!named.product.id.empty()) {
     json["product"] = ProductJson(named.product);
     if (!options.json) PrintProduct(json["product"]);
+  }
+  if (named.has_recipe && options.after.empty()) {
+    json["stages"] = MemoryOf(named, options.batch);
   }
   if (options.json) {
     std::printf("%s\n", json.dump(2).c_str());
@@ -145,10 +172,11 @@ void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
   CLI::App* command =
       app->add_subcommand("describe",
                           "A table of nodes, shapes, parameters and FLOPs, and "
-                          "the planned memory.");
+                          "the planned memory, of a recipe for each stage.");
   command
-      ->add_option("file", options->file,
-                   "A network, a recipe, a product or a run directory.")
+      ->add_option("file", options->files,
+                   "A network, a recipe, a product or a run directory; with "
+                   "--memory several.")
       ->required();
   command->add_option("--after", options->after,
                       "After a pass: infer, STAGE or STAGE/LAYER.");
@@ -156,6 +184,8 @@ void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       ->add_option("--batch", options->batch,
                    "Samples in a minibatch; the recipe's, or 10.")
       ->check(CLI::Range(1, 1 << 20));
+  command->add_flag("--memory", options->memory,
+                    "Only memory, for each stage.");
   command->add_flag("--json", options->json, "Print as JSON.");
   command->footer("Example: tamer describe examples/fashion_dbn/network.pbtxt");
   command->callback([options, registry, outcome] {

@@ -1,0 +1,40 @@
+#include "core/train/step.h"
+
+#include "core/passes/accumulate.h"
+#include "core/passes/passes.h"
+#include "core/passes/recompute.h"
+
+namespace tamer {
+
+StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage) {
+  StepOptions options;
+  options.precision = recipe.precision();
+  options.accumulate =
+      stage.has_accumulate() ? stage.accumulate() : recipe.accumulate();
+  if (stage.has_recompute()) {
+    options.recompute = stage.recompute();
+  } else if (recipe.has_recompute()) {
+    options.recompute = recipe.recompute();
+  }
+  return options;
+}
+
+absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
+                                       const StepOptions& options,
+                                       int64_t batch) {
+  StepGraphs step{graph, Graph(&graph.registry())};
+  if (options.accumulate > 1) {
+    TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split, Accumulate(graph));
+    step.accumulates = true;
+    step.graph = std::move(split.gather);
+    TAMER_ASSIGN_OR_RETURN(step.update, Fuse(split.update, options.precision));
+  }
+  if (options.recompute.has_value()) {
+    TAMER_ASSIGN_OR_RETURN(step.graph,
+                           Recompute(step.graph, *options.recompute, batch));
+  }
+  TAMER_ASSIGN_OR_RETURN(step.graph, Fuse(step.graph, options.precision));
+  return step;
+}
+
+}  // namespace tamer

@@ -1,0 +1,41 @@
+#ifndef TAMER_CORE_TRAIN_STEP_H_
+#define TAMER_CORE_TRAIN_STEP_H_
+
+#include <optional>
+
+#include "core/graph/graph.h"
+#include "proto/precision.pb.h"
+#include "proto/recipe.pb.h"
+
+namespace tamer {
+
+// How a graph that a pass made is run.
+struct StepOptions {
+  Precision precision = FP32;
+  // Minibatches before each update.
+  int accumulate = 1;
+  // Whether, and how, values are computed again instead of kept.
+  std::optional<RecomputeDef> recompute;
+};
+
+// As a stage of a recipe says.
+StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage);
+
+// What Plans are compiled of.
+struct StepGraphs {
+  // For each minibatch.
+  Graph graph;
+  // After so many minibatches, if the options accumulate; else empty.
+  Graph update;
+  bool accumulates = false;
+};
+
+// The last passes: accumulation, recomputing, fusing. `batch`, samples in a
+// minibatch, is what memory is estimated with.
+absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
+                                       const StepOptions& options,
+                                       int64_t batch);
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_TRAIN_STEP_H_
