@@ -7,6 +7,7 @@
 #include "proto/ops/activation.pb.h"
 #include "proto/ops/dense.pb.h"
 #include "proto/ops/elementwise.pb.h"
+#include "proto/ops/recurrent.pb.h"
 #include "proto/ops/shape.pb.h"
 #include "proto/ops/update.pb.h"
 
@@ -263,6 +264,9 @@ void Fuser::Rewrite(NodeId id) {
   auto params = InPrecision(Cast<op::Dense>(node), precision_);
   if (!params) params = InPrecision(Cast<op::Affine>(node), precision_);
   if (!params) params = InPrecision(Cast<op::MatMul>(node), precision_);
+  if (!params) params = InPrecision(Cast<op::Lstm>(node), precision_);
+  if (!params) params = InPrecision(Cast<op::Gru>(node), precision_);
+  if (!params) params = InPrecision(Cast<op::Rnn>(node), precision_);
   if (params) rewritten_[id] = {std::move(params), node.inputs};
 }
 

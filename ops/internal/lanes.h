@@ -46,6 +46,12 @@ TAMER_INLINE Lanes LoadFirst(const float* from, int64_t n) {
   return result;
 }
 
+// The first n, or all 16 if n is more.
+TAMER_INLINE void StoreFirst(const Lanes& lanes, int64_t n, float* to) {
+  if (n >= kLaneCount) return StoreLanes(lanes, to);
+  std::memcpy(to, &lanes, n * sizeof(float));
+}
+
 // The first n lanes of `lanes`, and `other` in the rest.
 TAMER_INLINE Lanes FirstLanes(const Lanes& lanes, int64_t n, float other) {
   const IntLanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
