@@ -5,6 +5,7 @@
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
+#include "core/op/layout.h"
 #include "ops/internal/activations.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
@@ -49,6 +50,11 @@ class ActivationOp : public TypedOp<Params> {
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int) const override {
+    return CopyOf(params);
+  }
 
  private:
   static float Slope(const OpParams& params) {
@@ -97,6 +103,11 @@ class ActivationGradientOp : public TypedOp<op::ActivationGradient> {
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int) const override {
+    return CopyOf(params);
+  }
 };
 
 template <typename Params, bool kLog>

@@ -7,6 +7,7 @@
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
+#include "core/op/layout.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
 #include "ops/internal/sums.h"
@@ -169,6 +170,11 @@ class BinaryOp : public TypedOp<Params> {
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int) const override {
+    return CopyOf(params);
+  }
 };
 
 using SubOp = BinaryOp<op::Sub, Rule::kSub>;

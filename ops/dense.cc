@@ -7,6 +7,7 @@
 #include "core/op/gradient.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
+#include "ops/internal/layer.h"
 #include "ops/internal/matmul.h"
 #include "proto/ops/activation.pb.h"
 #include "proto/ops/dense.pb.h"
@@ -51,19 +52,6 @@ absl::Status SetBiasGradient(GradientBuilder& g, int i,
   TAMER_ASSIGN_OR_RETURN(const std::string db, g.Emit("bias", sum, {value}));
   g.SetGradient(i, db);
   return absl::OkStatus();
-}
-
-// The gradient at the sum before the activation.
-absl::StatusOr<std::string> EmitBeforeActivation(GradientBuilder& g,
-                                                 op::Activation activation,
-                                                 float slope) {
-  if (activation == op::LINEAR) return g.OutputGradient(0);
-  op::ActivationGradient gradient;
-  gradient.set_activation(activation);
-  gradient.set_slope(slope);
-  return g.Emit(
-      "activation", gradient,
-      {g.OutputGradient(0), g.Output(activation == op::GELU ? 1 : 0)});
 }
 
 // The gradient at the layer's input, from `dz` at its sum: dz times the weight,
@@ -115,13 +103,8 @@ class DenseOp : public TypedOp<op::Dense> {
     weight.initializer = WeightInit(dense);
     result.variables.push_back(weight);
     if (dense.bias()) {
-      VariableSpec bias;
-      bias.name = "bias";
-      bias.type.shape = Shape({dense.units()});
-      bias.initializer = dense.bias_init();
-      if (!dense.has_bias_init()) bias.initializer.mutable_zero();
-      bias.decay = false;
-      result.variables.push_back(bias);
+      result.variables.push_back(
+          BiasSpec(dense.units(), dense.has_bias_init(), dense.bias_init()));
     }
     return result;
   }
@@ -157,17 +140,8 @@ class DenseOp : public TypedOp<op::Dense> {
 
  private:
   static Initializer WeightInit(const op::Dense& dense) {
-    Initializer init = dense.weight_init();
-    if (dense.has_weight_init()) return init;
-    const bool rectified = dense.activation() == op::RELU ||
-                           dense.activation() == op::LEAKY_RELU ||
-                           dense.activation() == op::GELU;
-    if (rectified) {
-      init.mutable_he();
-    } else {
-      init.mutable_xavier();
-    }
-    return init;
+    return dense.has_weight_init() ? dense.weight_init()
+                                   : FirstWeights(dense.activation());
   }
 };
 

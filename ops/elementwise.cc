@@ -4,6 +4,7 @@
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
+#include "core/op/layout.h"
 #include "ops/internal/broadcast.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
@@ -76,6 +77,11 @@ class AddOp : public TypedOp<op::Add> {
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
 
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int) const override {
+    return CopyOf(params);
+  }
+
  private:
   static std::unique_ptr<Kernel> MakeSpreading(const KernelSpec& spec) {
     std::vector<Broadcast> spreads;
@@ -138,6 +144,11 @@ class ScaleOp : public TypedOp<op::Scale> {
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int) const override {
+    return CopyOf(params);
+  }
 };
 
 class IdentityOp : public TypedOp<op::Identity> {
@@ -159,6 +170,11 @@ class IdentityOp : public TypedOp<op::Identity> {
   }
 
   int InPlaceInput(const OpParams&, int) const override { return 0; }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int) const override {
+    return CopyOf(params);
+  }
 };
 
 }  // namespace

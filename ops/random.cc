@@ -7,6 +7,7 @@
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
+#include "core/op/layout.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
 #include "ops/internal/vector_math.h"
@@ -82,6 +83,11 @@ class DropoutOp : public TypedOp<op::Dropout> {
 
   int InPlaceInput(const OpParams&, int output) const override {
     return output == 0 ? 0 : -1;
+  }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int) const override {
+    return CopyOf(params);
   }
   bool IdentityAtInference() const override { return true; }
 };

@@ -126,6 +126,20 @@ class ReduceOp : public TypedOp<op::Reduce> {
       return absl::OkStatus();
     });
   }
+
+  // Sums for each channel have no order of images.
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int rank) const override {
+    const auto reduced = ReducedDims(Typed(params).axis(), rank);
+    if (!reduced.ok()) return nullptr;
+    for (int i = 0; i < rank; ++i) {
+      if ((*reduced)[i] == (i == 1)) return nullptr;
+    }
+    auto copy = std::make_unique<op::Reduce>(Typed(params));
+    copy->clear_axis();
+    for (int i = 0; i + 1 < rank; ++i) copy->add_axis(i);
+    return copy;
+  }
 };
 
 class BroadcastLikeOp : public TypedOp<op::BroadcastLike> {

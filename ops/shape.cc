@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/op/gradient.h"
+#include "core/op/layout.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
 #include "proto/ops/elementwise.pb.h"
@@ -95,6 +96,13 @@ class ConcatOp : public TypedOp<op::Concat> {
       return absl::OkStatus();
     });
   }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int rank) const override {
+    auto copy = std::make_unique<op::Concat>(Typed(params));
+    copy->set_axis(AxisWithChannelsLast(copy->axis(), rank));
+    return copy;
+  }
 };
 
 class SplitOp : public TypedOp<op::Split> {
@@ -169,6 +177,13 @@ class SplitOp : public TypedOp<op::Split> {
       }
       return absl::OkStatus();
     });
+  }
+
+  std::unique_ptr<OpParams> ChannelsLast(const OpParams& params,
+                                         int rank) const override {
+    auto copy = std::make_unique<op::Split>(Typed(params));
+    copy->set_axis(AxisWithChannelsLast(copy->axis(), rank));
+    return copy;
   }
 };
 

@@ -328,7 +328,8 @@ absl::StatusOr<Graph> Fuser::Fuse() {
 }  // namespace
 
 absl::StatusOr<Graph> Fuse(const Graph& graph, Precision precision) {
-  return Fuser(graph, precision).Fuse();
+  TAMER_ASSIGN_OR_RETURN(const Graph fused, Fuser(graph, precision).Fuse());
+  return Layout(fused);
 }
 
 }  // namespace tamer

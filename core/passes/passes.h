@@ -27,9 +27,13 @@ absl::StatusOr<Graph> Infer(const Graph& network);
 // The same graph with less to do, its outputs and variables unchanged: a
 // product of matrices that only an update reads goes into the update, a row sum
 // too; an activation's gradient into the product before it. What nothing needs
-// any more is left out. With BF16, products get that precision. The last pass
-// before a Plan is compiled.
+// any more is left out. With BF16, products get that precision. Then Layout.
+// The last pass before a Plan is compiled.
 absl::StatusOr<Graph> Fuse(const Graph& graph, Precision precision = FP32);
+
+// The same graph with channels last in images where convolutions are, and nodes
+// "reorder/VALUE" at the borders; core/op/layout.h has the rules.
+absl::StatusOr<Graph> Layout(const Graph& graph);
 
 // The network with the value called `value` as an input instead of computed,
 // what only it needed being left out. Parameters keep their names.

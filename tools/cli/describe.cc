@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "core/passes/passes.h"
 #include "core/plan/plan.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/memory.h"
@@ -68,6 +70,7 @@ absl::StatusOr<nlohmann::ordered_json> Describe(const Graph& graph,
     sum.bytes += own.bytes;
     flops += cost;
   }
+  TAMER_ASSIGN_OR_RETURN(const Graph arranged, Layout(graph));
   Variables variables;
   PlanOptions options;
   options.batch = batch;
@@ -76,6 +79,9 @@ absl::StatusOr<nlohmann::ordered_json> Describe(const Graph& graph,
   json["parameters"] = sum.elements;
   json["parameter_bytes"] = sum.bytes;
   json["flops"] = flops;
+  json["reorders"] = std::count_if(
+      arranged.nodes().begin(), arranged.nodes().end(),
+      [](const Node& node) { return node.op->name() == "Reorder"; });
   json["planned_bytes"] = plan->arena_bytes();
   json["unplanned_bytes"] = plan->unplanned_bytes();
   return json;
@@ -99,6 +105,11 @@ void Print(const nlohmann::ordered_json& json) {
       json["flops"].get<double>() / 1e6, json["batch"].get<int>(),
       BytesText(json["planned_bytes"].get<int64_t>()).c_str(),
       BytesText(json["unplanned_bytes"].get<int64_t>()).c_str());
+  const int64_t reorders = json["reorders"].get<int64_t>();
+  if (reorders > 0) {
+    std::printf("%d reorders of images where convolutions meet other ops\n",
+                static_cast<int>(reorders));
+  }
   if (json.contains("stages")) {
     std::printf("\n%s", MemoryTable(json["stages"]).c_str());
   }
