@@ -35,6 +35,18 @@ constexpr char kDbn[] = R"(
   node { name: "logits" input: "d3" op { [op/Dense] { units: 10 } } }
   output: "logits")";
 
+// examples/lenet without its dropout.
+constexpr char kLenet[] = R"(
+  input { name: "pixels" shape: [1, 28, 28] }
+  node { name: "c1" input: "pixels" op { [op/Conv2D] { filters: 20 kernel: 5 } } }
+  node { name: "p1" input: "c1" op { [op/MaxPool] { kernel: 2 } } }
+  node { name: "c2" input: "p1" op { [op/Conv2D] { filters: 50 kernel: 5 } } }
+  node { name: "p2" input: "c2" op { [op/MaxPool] { kernel: 2 } } }
+  node { name: "flat" input: "p2" op { [op/Flatten] {} } }
+  node { name: "h" input: "flat" op { [op/Dense] { units: 500 activation: RELU } } }
+  node { name: "logits" input: "h" op { [op/Dense] { units: 10 } } }
+  output: "logits")";
+
 template <typename Message>
 Message Parse(const std::string& text) {
   Message message;
@@ -82,6 +94,7 @@ const std::vector<Kind>& Kinds() {
       {"dbn_rbm1", [] { return Rbm(kDbn, "h1", ""); }, {100}},
       {"dbn_rbm2", [] { return Rbm(kDbn, "h2", "h1"); }, {100}},
       {"dbn_rbm3", [] { return Rbm(kDbn, "h3", "h2"); }, {100}},
+      {"lenet_train", [] { return Training(kLenet); }, {10, 100}},
       {"dbn_finetune", [] { return Training(kDbn); }, {100}},
   };
   return *kinds;
@@ -122,7 +135,8 @@ double Job::Flops() const {
   double flops = 0;
   for (const Node& node : graph.nodes()) {
     const std::string& op = node.op->name();
-    if (op != "Dense" && op != "Affine" && op != "MatMul") continue;
+    const bool product = op == "Dense" || op == "Affine" || op == "MatMul";
+    if (!product && !absl::StartsWith(op, "Conv")) continue;
     flops += node.op->Flops(BoundSpec(graph, node, batch));
   }
   return flops;

@@ -134,6 +134,52 @@ class Train:
         return falls(self, 0.5)
 
 
+def lenet():
+    """LeNet as Caffe has it: 20 and 50 maps of 5 by 5, 500 rectified units."""
+    return nn.Sequential(
+        nn.Conv2d(1, 20, 5),
+        nn.MaxPool2d(2),
+        nn.Conv2d(20, 50, 5),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(800, 500),
+        nn.ReLU(inplace=True),
+        nn.Linear(500, 10),
+    )
+
+
+class ImageTrain(Train):
+    """Train on images, whose memory has channels first or last. PyTorch's own
+    choice of convolutions is oneDNN; "native" ones are tried too."""
+
+    VARIANTS = {
+        mode: ["first", "last", "last lean", "first lean", "native lean"]
+        for mode in ("eager", "script")
+    }
+
+    def __init__(self, mode, variant, batch):
+        order, *lean = variant.split()
+        torch._C._set_mkldnn_enabled(order != "native")
+        self.data, self.labels = toy_data(batch, 784)
+        memory = torch.channels_last if order == "last" else torch.contiguous_format
+        self.data = [
+            x.view(batch, 1, 28, 28).contiguous(memory_format=memory)
+            for x in self.data
+        ]
+        self.model = Loss(lenet().to(memory_format=memory))
+        self.loss = torch.jit.script(self.model) if mode == "script" else self.model
+        if lean:
+            self.solver = LeanNesterov(self.model.parameters())
+        else:
+            self.solver = torch.optim.SGD(
+                self.model.parameters(),
+                LEARNING_RATE,
+                MOMENTUM,
+                nesterov=True,
+                foreach=True,
+            )
+
+
 def cd1(
     x: Tensor, v: Tensor, h: Tensor, s: Tensor, ones: Tensor,
     w: Tensor, b: Tensor, c: Tensor, dw: Tensor, db: Tensor, dc: Tensor,
@@ -361,6 +407,8 @@ JOBS = {
     "rbm_100": (functools.partial(Rbm, visible=784, hidden=500), 100),
     "infer_1": (functools.partial(Infer, sizes=MLP), 1),
     "infer_100": (functools.partial(Infer, sizes=MLP), 100),
+    "lenet_train_10": (functools.partial(ImageTrain), 10),
+    "lenet_train_100": (functools.partial(ImageTrain), 100),
     "dbn_rbm1_100": (functools.partial(Rbm, visible=784, hidden=500), 100),
     "dbn_rbm2_100": (functools.partial(Rbm, visible=500, hidden=500), 100),
     "dbn_rbm3_100": (functools.partial(Rbm, visible=500, hidden=2000), 100),
@@ -420,7 +468,7 @@ def main():
     torch.set_num_threads(args.threads)
     gc.disable()
     # Without gradients tensors need no bookkeeping.
-    with torch.inference_mode(make.func is not Train):
+    with torch.inference_mode(not issubclass(make.func, Train)):
 
         def prepare(variant):
             torch.manual_seed(1)
