@@ -122,7 +122,8 @@ TEST_F(ExecutorTest, WhatHoldsToOneLengthIsNamed) {
   const auto fault = [&](const std::string& node, int64_t length = 5,
                          const std::string& input = "x") {
     const Graph graph = Parse(
-        "input { name: 'x' shape: [8, 5] } input { name: 'flat' shape: [8] }" +
+        "input { name: 'x' shape: [8, 5] } input { name: 'flat' shape: [8] "
+        "batched: false }" +
         node + " output: 'y'");
     const auto other = AtLength(graph, input, length);
     EXPECT_FALSE(other.ok()) << node;
