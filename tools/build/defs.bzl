@@ -15,9 +15,13 @@ _LINKOPTS = [
 ]
 
 def tamer_library(name, copts = [], linkopts = [], **kwargs):
-    """A library with Tamer's warnings, which are errors."""
+    """A library with Tamer's warnings, which are errors.
+
+    Static only: Bazel would compile everything twice to make shared ones, too.
+    """
     native.cc_library(
         name = name,
+        linkstatic = True,
         copts = _COPTS + copts,
         linkopts = _LINKOPTS + linkopts,
         **kwargs
@@ -71,6 +75,7 @@ def tamer_proto(name, srcs, deps = [], **kwargs):
         srcs = sources,
         hdrs = headers,
         copts = ["-std=c++17"],
+        linkstatic = True,
         deps = deps + ["//third_party:protobuf"],
         **kwargs
     )
