@@ -1,10 +1,13 @@
 #include "core/passes/accumulate.h"
 
 #include <map>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "core/passes/solver.h"
 #include "proto/ops/accumulate.pb.h"
+#include "proto/ops/elementwise.pb.h"
+#include "proto/ops/embedding.pb.h"
 #include "proto/ops/shape.pb.h"
 #include "proto/ops/update.pb.h"
 
@@ -20,18 +23,39 @@ bool Limits(const Node& node) {
          schema == op::SumOfSquares::descriptor();
 }
 
+// The settings of an update rule in `params`; null if it has none.
+op::UpdateSettings* SettingsOf(OpParams* params) {
+  const auto* field = params->GetDescriptor()->FindFieldByName("settings");
+  if (field == nullptr ||
+      field->message_type() != op::UpdateSettings::descriptor()) {
+    return nullptr;
+  }
+  return static_cast<op::UpdateSettings*>(
+      params->GetReflection()->MutableMessage(params, field));
+}
+
+// How many products an update makes its gradient of.
+int ProductsOf(const Node& update) {
+  const std::unique_ptr<OpParams> params(update.params->New());
+  params->CopyFrom(*update.params);
+  const op::UpdateSettings* settings = SettingsOf(params.get());
+  return settings == nullptr ? 0 : settings->product_size();
+}
+
 // Cuts a training graph where gradients flow into the updates.
 class Splitter {
  public:
   explicit Splitter(const Graph& graph)
       : graph_(graph),
         late_(graph.nodes().size(), false),
+        dropped_(graph.nodes().size(), false),
+        gradient_(graph.nodes().size(), -1),
         result_{Graph(&graph.registry()), Graph(&graph.registry())} {}
 
   absl::StatusOr<AccumulationGraphs> Split() {
     result_.gather.set_name(graph_.name());
     result_.update.set_name(graph_.name());
-    FindLate();
+    TAMER_RETURN_IF_ERROR(FindLate());
     TAMER_RETURN_IF_ERROR(BuildGather());
     TAMER_RETURN_IF_ERROR(BuildUpdate());
     return std::move(result_);
@@ -44,20 +68,74 @@ class Splitter {
   }
 
   // Updates, and the limits that stand between a gradient and them.
-  void FindLate() {
+  absl::Status FindLate() {
     for (NodeId id = static_cast<NodeId>(graph_.nodes().size()) - 1; id >= 0;
          --id) {
       const Node& node = graph_.node(id);
-      if (IsUpdate(node)) late_[id] = true;
-      if (!late_[id]) continue;
-      // A limit's inputs are gradients, or what another limit made of them.
-      const size_t end = IsUpdate(node) ? 2 : node.inputs.size();
-      for (size_t i = IsUpdate(node) ? 1 : 0; i < end; ++i) {
-        const Value& value = graph_.value(node.inputs[i]);
-        if (value.kind != Value::kOutput) continue;
-        if (Limits(graph_.node(value.node))) late_[value.node] = true;
+      if (IsUpdate(node)) {
+        late_[id] = true;
+        TAMER_ASSIGN_OR_RETURN(gradient_[id], GradientOf(node));
+        MarkLimit(gradient_[id]);
+      } else if (late_[id]) {
+        for (ValueId input : node.inputs) MarkLimit(input);
       }
     }
+    return absl::OkStatus();
+  }
+
+  void MarkLimit(ValueId id) {
+    const Value& value = graph_.value(id);
+    if (value.kind == Value::kOutput && Limits(graph_.node(value.node))) {
+      late_[value.node] = true;
+    }
+  }
+
+  // What an update reads as its gradient. One that takes the rows of a
+  // minibatch's tokens instead gets the whole gradient again, which is still in
+  // the graph: with other minibatches' come other rows.
+  absl::StatusOr<ValueId> GradientOf(const Node& update) {
+    const int products = ProductsOf(update);
+    if (products == 0) return update.inputs[1];
+    const auto begin = update.inputs.begin() + 1;
+    const std::vector<ValueId> factors(begin, begin + 2 * products);
+    for (size_t i = 1; i < factors.size(); i += 2) {
+      const Value& rows = graph_.value(factors[i]);
+      if (rows.kind != Value::kOutput || !Limits(graph_.node(rows.node))) {
+        continue;
+      }
+      dropped_[rows.node] = true;
+    }
+    const ValueId limited =
+        graph_.FindValue("clip_norm/" + NameOf(update.inputs[0]));
+    if (limited >= 0) return limited;
+    for (const Node& node : graph_.nodes()) {
+      std::vector<ValueId> made;
+      if (node.outputs.size() == 1 && MadeOfTokens(node, &made) &&
+          made == factors) {
+        return node.outputs[0];
+      }
+    }
+    return Invalid("accumulate: node \"", update.name,
+                   "\" makes its gradient itself; accumulation comes before ",
+                   "fusing");
+  }
+
+  // Adds the tokens and rows that `node` is a sum over; false if it is none.
+  bool MadeOfTokens(const Node& node, std::vector<ValueId>* factors) const {
+    const auto* schema = node.params->GetDescriptor();
+    if (schema == op::EmbeddingGradient::descriptor()) {
+      factors->insert(factors->end(), node.inputs.begin(), node.inputs.end());
+      return true;
+    }
+    if (schema != op::Add::descriptor()) return false;
+    for (ValueId id : node.inputs) {
+      const Value& value = graph_.value(id);
+      if (value.kind != Value::kOutput ||
+          !MadeOfTokens(graph_.node(value.node), factors)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   // The gradient that an update's, or a limit's, first comes from.
@@ -102,12 +180,12 @@ class Splitter {
       TAMER_RETURN_IF_ERROR(gather.AddInput(name, TensorType()).status());
     }
     // First, so that they are there as soon as a gradient is.
-    for (const Node& node : graph_.nodes()) {
-      if (!IsUpdate(node)) continue;
-      TAMER_RETURN_IF_ERROR(AddAccumulator(node));
+    for (NodeId id = 0; id < static_cast<NodeId>(graph_.nodes().size()); ++id) {
+      if (gradient_[id] < 0) continue;
+      TAMER_RETURN_IF_ERROR(AddAccumulator(id));
     }
     for (NodeId id = 0; id < static_cast<NodeId>(graph_.nodes().size()); ++id) {
-      if (late_[id]) continue;
+      if (late_[id] || dropped_[id]) continue;
       TAMER_RETURN_IF_ERROR(CopyNode(graph_, graph_.node(id), {}, &gather));
     }
     for (const auto& gathered : order_) {
@@ -126,9 +204,9 @@ class Splitter {
   }
 
   // One for each gradient; two parameters may have the same.
-  absl::Status AddAccumulator(const Node& update) {
-    const ValueId gradient = RawGradient(update.inputs[1]);
-    const Value& parameter = graph_.value(update.inputs[0]);
+  absl::Status AddAccumulator(NodeId update) {
+    const ValueId gradient = RawGradient(gradient_[update]);
+    const Value& parameter = graph_.value(graph_.node(update).inputs[0]);
     const std::string name = kAccumulated + parameter.name;
     if (!accumulators_.emplace(gradient, name).second) return absl::OkStatus();
     order_.emplace_back(gradient, parameter.name);
@@ -150,19 +228,36 @@ class Splitter {
     }
     for (NodeId id = 0; id < static_cast<NodeId>(graph_.nodes().size()); ++id) {
       if (!late_[id]) continue;
-      const Node& node = graph_.node(id);
-      if (IsUpdate(node)) {
-        TAMER_RETURN_IF_ERROR(AddVariable(NameOf(node.inputs[0]),
-                                          graph_.value(node.inputs[0]).type,
-                                          &update));
-      }
-      TAMER_RETURN_IF_ERROR(CopyNode(graph_, node, accumulators_, &update));
+      TAMER_RETURN_IF_ERROR(
+          gradient_[id] >= 0
+              ? CopyUpdate(id)
+              : CopyNode(graph_, graph_.node(id), accumulators_, &update));
     }
     return absl::OkStatus();
   }
 
+  absl::Status CopyUpdate(NodeId id) {
+    Node node = graph_.node(id);
+    TAMER_RETURN_IF_ERROR(AddVariable(NameOf(node.inputs[0]),
+                                      graph_.value(node.inputs[0]).type,
+                                      &result_.update));
+    const int products = ProductsOf(node);
+    if (products > 0) {
+      std::shared_ptr<OpParams> params(node.params->New());
+      params->CopyFrom(*node.params);
+      SettingsOf(params.get())->clear_product();
+      node.params = params;
+      node.inputs.erase(node.inputs.begin() + 1,
+                        node.inputs.begin() + 1 + 2 * products);
+      node.inputs.insert(node.inputs.begin() + 1, gradient_[id]);
+    }
+    return CopyNode(graph_, node, accumulators_, &result_.update);
+  }
+
   const Graph& graph_;
   std::vector<bool> late_;                       // nodes
+  std::vector<bool> dropped_;                    // limits of tokens' rows
+  std::vector<ValueId> gradient_;                // of updates, by node
   std::map<ValueId, std::string> accumulators_;  // by gradient
   // Gradients and what they are of, in the order of updates.
   std::vector<std::pair<ValueId, std::string>> order_;

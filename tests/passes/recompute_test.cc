@@ -128,6 +128,50 @@ TEST_F(RecomputeTest, AnAccumulatingGraphToo) {
   EXPECT_GT(Copies(again), 10);
 }
 
+// An Embedding's update takes the rows of its minibatch; what is accumulated is
+// of several, so it is whole again. In one minibatch the two are the same.
+TEST_F(RecomputeTest, AccumulationOfEmbeddingsIsOfTheWholeGradient) {
+  for (const char* rest : {"", "clip_norm: 0.01"}) {
+    SCOPED_TRACE(rest);
+    const Graph network = Parse(R"(
+      input { name: "tokens" shape: [4] type: INT32 }
+      node { name: "a" input: "tokens" op { [op/Embedding] { vocabulary: 9 width: 6 } } }
+      node { name: "b" input: "tokens" share_with: "a"
+             op { [op/Embedding] { vocabulary: 9 width: 6 } } }
+      node { name: "both" input: "a" input: "b" op { [op/Mul] {} } }
+      node { name: "flat" input: "both" op { [op/Flatten] {} } }
+      node { name: "y" input: "flat" op { [op/Dense] { units: 3 } } }
+      output: "y")");
+    const auto graph = Finetune(network, Loss("SoftmaxCrossEntropy", rest),
+                                Proto<SolverDef>("sgd {}"));
+    ASSERT_TRUE(graph.ok()) << graph.status();
+    const auto split = Accumulate(*graph);
+    ASSERT_TRUE(split.ok()) << split.status();
+    Variables rows, whole;
+    const auto plain = Compile(*Fuse(*graph), &rows);
+    const auto gather = Compile(*Fuse(split->gather), &whole);
+    const auto update = Compile(*Fuse(split->update), &whole);
+    int32_t tokens[40];
+    for (int i = 0; i < 40; ++i) tokens[i] = i * i % 9;
+    const float share = 1, keep = 0;
+    plain->BindInput(plain->FindInput("tokens"), tokens);
+    gather->BindInput(gather->FindInput("tokens"), tokens);
+    gather->BindInput(gather->FindInput(kAccumulateShare), &share);
+    gather->BindInput(gather->FindInput(kAccumulateKeep), &keep);
+    for (int step = 0; step < 5; ++step) {
+      Run(*plain, step);
+      Run(*gather, step);
+      Run(*update, step);
+    }
+    for (const char* name : {"a/weight", "y/weight", "y/bias"}) {
+      const auto expected = Values(rows, name), seen = Values(whole, name);
+      for (size_t i = 0; i < seen.size(); ++i) {
+        ASSERT_NEAR(seen[i], expected[i], 1e-6) << name << " " << i;
+      }
+    }
+  }
+}
+
 TEST_F(RecomputeTest, WhatHasNoWayBackStays) {
   const auto rbm = Pretrain(Parse(R"(input { name: "x" shape: [6] }
                node { name: "h" input: "x"
