@@ -195,11 +195,16 @@ absl::StatusOr<Graph> Recomputer::Build(const std::vector<int>& segment_of) {
   return std::move(result_);
 }
 
-// The instance of the named block that `node` stands in, by its name; "" if
-// `name` is the node itself.
+// The instance of the block called `name` that `node` stands in, by its name;
+// "" if `name` is the node itself.
 std::string InstanceOf(const std::string& name, const std::string& node) {
-  if (node == name) return "";
-  return node.substr(0, node.find('/', name.size()));
+  for (size_t end = 1; end < node.size(); ++end) {
+    if (node[end] != '/' && node[end] != '.') continue;
+    if (Covers(name, node.substr(0, end))) {
+      return node.substr(0, node.find('/', end));
+    }
+  }
+  return "";
 }
 
 std::vector<int> NamedSegments(const Graph& graph, int forward,
