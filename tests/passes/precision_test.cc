@@ -1,6 +1,7 @@
 // What bfloat16 needs and doesn't need.
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "tests/passes/fixture.h"
 
 namespace tamer {
@@ -24,7 +25,7 @@ TEST_F(PassesTest, TinyGradientsTrainAlikeInBfloat16) {
            node { name: "b" input: "a" op { [op/Dense] { units: 256 activation: TANH } } }
            node { name: "c" input: "b" op { [op/Dense] { units: 8 } } }
            node { name: "y" input: "c" op { [op/Scale] { factor: )",
-        absl::StrCat(scale), " } } } output: \"y\""));
+        absl::StrFormat("%.9g", scale), " } } } output: \"y\""));
     const auto graph = Finetune(network, Loss("MeanSquaredError"),
                                 Proto<SolverDef>("sgd { learning_rate: 1 }"));
     EXPECT_TRUE(graph.ok()) << graph.status();

@@ -107,7 +107,7 @@ TEST_F(RecomputeTest, ADeepNetTakesTheRootOfTheMemory) {
   const int64_t early = Arena(Again(graph, "every: 100000"));
   const Graph again = Again(graph, "");
   const int64_t least = Arena(again);
-  EXPECT_LT(early, plain);
+  EXPECT_LE(early, plain);
   EXPECT_LT(least, early / 2);
   EXPECT_GT(Copies(again), 100);
   // No more than each node once more.
