@@ -56,6 +56,8 @@ absl::Status Read(const DataSource& source, const std::string& folder,
                      data);
     case DataSource::kNpy:
       return ReadNpy(source.npy(), folder, limit, data);
+    case DataSource::kImages:
+      return ReadImages(source.images(), folder, limit, data);
     case DataSource::kText:
       return ReadText(source.text(), folder, limit, data);
     case DataSource::kReader:
@@ -66,7 +68,7 @@ absl::Status Read(const DataSource& source, const std::string& folder,
       break;
   }
   return Invalid("data: no format is given; write idx { ... }, csv { ... }, ",
-                 "npy { ... } or text { ... }");
+                 "npy { ... }, text { ... } or images { ... }");
 }
 
 }  // namespace
@@ -167,6 +169,7 @@ std::shared_ptr<const Dataset> Select(const Dataset& data,
   part->dtype = data.dtype;
   part->source = data.source;
   part->labels_per_sample = data.labels_per_sample;
+  part->pieces = data.pieces;
   part->class_names = data.class_names;
   part->size = static_cast<int64_t>(rows.size());
   const int64_t width = data.sample_elements();

@@ -33,6 +33,8 @@ struct Dataset {
   // Steps (of the samples' first dimension) that are not padding, one a
   // sample; or empty.
   std::vector<int32_t> lengths;
+  // With tokens that are pieces: the bytes of the model's file.
+  std::string pieces;
   // What the labels are called, by label; or empty.
   std::vector<std::string> class_names;
   // The files, for messages.

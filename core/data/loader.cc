@@ -9,6 +9,7 @@
 #include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/base/tensor.h"
+#include "core/data/batch_order.h"
 
 namespace tamer {
 namespace {
@@ -20,26 +21,7 @@ constexpr int kChunks = 3;
 // Numbers that are worth waking other threads for.
 constexpr int64_t kGrain = 1 << 12;
 
-void FillOrder(uint64_t seed, int64_t epoch, std::vector<int64_t>* order) {
-  const int64_t n = static_cast<int64_t>(order->size());
-  const uint64_t key = StreamKey(seed, "shuffle");
-  for (int64_t i = 0; i < n; ++i) (*order)[i] = i;
-  // Fisher and Yates.
-  for (int64_t i = n - 1; i > 0; --i) {
-    const uint64_t j =
-        RandomBelow(key, static_cast<uint64_t>(epoch), static_cast<uint64_t>(i),
-                    static_cast<uint64_t>(i) + 1);
-    std::swap((*order)[i], (*order)[j]);
-  }
-}
-
 }  // namespace
-
-std::vector<int64_t> EpochOrder(int64_t n, uint64_t seed, int64_t epoch) {
-  std::vector<int64_t> order(n);
-  FillOrder(seed, epoch, &order);
-  return order;
-}
 
 class Loader::Impl {
  public:
@@ -48,7 +30,10 @@ class Loader::Impl {
       : data_(std::move(data)),
         scaling_(std::move(scaling)),
         options_(options),
-        per_epoch_((data_->size + options.batch - 1) / options.batch),
+        key_(StreamKey(options.seed, "augment")),
+        order_(*data_, options.batch, options.shuffle, options.seed,
+               options.buckets),
+        per_epoch_(order_.batches()),
         epoch_(options.first_epoch),
         index_(options.first_batch) {
     // A position at the end of an epoch is the next one's beginning.
@@ -87,8 +72,12 @@ class Loader::Impl {
         }
       }
     }
-    order_.resize(data_->size);
-    Reorder();
+    if (options.augment != nullptr) {
+      scratch_stride_ = Aligned(options.augment->scratch_floats() * 4) / 4;
+      threads_ = options.prefetch ? 1 : omp_get_max_threads();
+      scratch_ = Buffer(threads_ * scratch_stride_ * 4);
+    }
+    order_.SetEpoch(epoch_);
     if (options.prefetch) thread_ = std::thread([this] { Prefetch(); });
   }
 
@@ -154,61 +143,81 @@ class Loader::Impl {
     }
   }
 
-  void Reorder() {
-    if (options_.shuffle) {
-      FillOrder(options_.seed, epoch_, &order_);
-    } else {
-      for (size_t i = 0; i < order_.size(); ++i) order_[i] = i;
-    }
-  }
-
   void Fill(Chunk* chunk) {
     for (Batch& batch : chunk->batches) FillBatch(&batch);
   }
 
   void FillBatch(Batch* batch) {
-    const int64_t begin = index_ * options_.batch;
-    const int64_t end = std::min(data_->size, begin + options_.batch);
-    const int64_t width = data_->sample_elements();
+    const BatchOrder::Rows rows = order_.at(index_);
+    // Of minibatches with fewer steps the first ones of each sample.
+    const int64_t steps = rows.length;
+    const int64_t full = steps > 0 ? data_->sample_shape.dim(0) : 1;
+    const int64_t width =
+        data_->sample_elements() / full * std::max<int64_t>(1, steps);
+    const bool each_step = steps > 0 && data_->labels_per_sample == full;
     if (batch->tokens != nullptr) {
-      CopyRows(data_->tokens, width, begin, end, batch->tokens);
+      CopyRows(data_->tokens, data_->sample_elements(), rows, width,
+               batch->tokens);
+    } else if (options_.augment != nullptr) {
+      Augment(rows, const_cast<float*>(batch->features));
     } else {
-      FillFeatures(begin, end, const_cast<float*>(batch->features));
+      FillFeatures(rows, width, const_cast<float*>(batch->features));
     }
-    CopyRows(data_->labels, data_->labels_per_sample, begin, end,
-             batch->labels);
-    CopyRows(data_->lengths, 1, begin, end, batch->lengths);
-    batch->size = end - begin;
+    CopyRows(data_->labels, data_->labels_per_sample, rows,
+             each_step ? steps : data_->labels_per_sample, batch->labels);
+    CopyRows(data_->lengths, 1, rows, 1, batch->lengths);
+    batch->length = steps;
+    batch->size = rows.size;
     batch->epoch = epoch_;
     batch->index = index_;
-    batch->last_in_epoch = end == data_->size;
+    batch->last_in_epoch = index_ + 1 == per_epoch_;
     if (++index_ == per_epoch_) {
       index_ = 0;
       ++epoch_;
-      if (options_.shuffle) Reorder();
+      if (options_.shuffle) order_.SetEpoch(epoch_);
     }
   }
 
-  void CopyRows(const std::vector<int32_t>& from, int64_t width, int64_t begin,
-                int64_t end, const int32_t* to) const {
+  // The first `width` numbers of each row of `from`, which has `stride`.
+  static void CopyRows(const std::vector<int32_t>& from, int64_t stride,
+                       const BatchOrder::Rows& rows, int64_t width,
+                       const int32_t* to) {
     if (from.empty()) return;
     int32_t* out = const_cast<int32_t*>(to);
-    for (int64_t i = begin; i < end; ++i) {
-      std::memcpy(out + (i - begin) * width, from.data() + order_[i] * width,
+    for (int64_t i = 0; i < rows.size; ++i) {
+      std::memcpy(out + i * width, from.data() + rows.rows[i] * stride,
                   width * sizeof(int32_t));
     }
   }
 
-  void FillFeatures(int64_t begin, int64_t end, float* features) const {
-    const int64_t width = data_->sample_elements();
+  void FillFeatures(const BatchOrder::Rows& rows, int64_t width,
+                    float* features) const {
+    BatchOrder::Rows after;
+    if (index_ + 1 < per_epoch_) after = order_.at(index_ + 1);
     // Each thread writes the features whose weights' rows it owns.
-    const bool alone = options_.prefetch || (end - begin) * width < kGrain;
+    const bool alone = options_.prefetch || rows.size * width < kGrain;
     OnTeam(alone, [&](int thread, int threads) {
       const IndexRange part = OwnedPart(width, thread, threads);
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t next = i + options_.batch;  // in the batch after this
-        if (next < data_->size) Foresee(order_[next], part);
-        scaling_.Apply(*data_, order_[i], part, features + (i - begin) * width);
+      for (int64_t i = 0; i < rows.size; ++i) {
+        if (i < after.size) Foresee(after.rows[i], part);
+        scaling_.Apply(*data_, rows.rows[i], part, features + i * width);
+      }
+    });
+  }
+
+  void Augment(const BatchOrder::Rows& rows, float* features) const {
+    const int64_t width = data_->sample_elements();
+    const bool alone = options_.prefetch || rows.size * width < kGrain;
+    OnTeam(alone, [&](int thread, int threads) {
+      // Threads beyond those that have memory rest.
+      threads = std::min(threads, threads_);
+      if (thread >= threads) return;
+      float* scratch =
+          static_cast<float*>(scratch_.data()) + thread * scratch_stride_;
+      for (int64_t i = rows.size * thread / threads;
+           i < rows.size * (thread + 1) / threads; ++i) {
+        options_.augment->Apply(*data_, rows.rows[i], key_, epoch_, scaling_,
+                                scratch, features + i * width);
       }
     });
   }
@@ -230,11 +239,16 @@ class Loader::Impl {
   const std::shared_ptr<const Dataset> data_;
   const FeatureScaling scaling_;
   const LoaderOptions options_;
+  const uint64_t key_;  // of what augmentation draws
+  BatchOrder order_;
   const int64_t per_epoch_;
 
   // The preparing thread's, or the caller's without prefetch: what comes next.
   int64_t epoch_, index_;
-  std::vector<int64_t> order_;
+  // With augmentation: memory for each thread.
+  Buffer scratch_;
+  int64_t scratch_stride_ = 0;
+  int threads_ = 1;
 
   // The caller's: the chunk it reads, and how many of its batches it has had.
   int reading_ = 0;

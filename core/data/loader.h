@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
+#include "core/data/augment.h"
 #include "core/data/dataset.h"
 
 namespace tamer {
@@ -20,6 +22,11 @@ struct LoaderOptions {
   // where preparing is dear; scaling samples in memory takes a hundredth of a
   // step, and a thread more than cores would make the others wait for it.
   bool prefetch = false;
+  // What changes each sample at random, or null.
+  std::shared_ptr<const Augmenter> augment;
+  // Above 1 samples of like length come together in minibatches of up to so
+  // many lengths: see BucketLengths.
+  int buckets = 0;
 };
 
 // A minibatch. Pointers are valid until the next call of Next(), aligned to 64.
@@ -56,6 +63,12 @@ class Loader {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The lengths of minibatches (Batch.length) from a data set whose samples'
+// lengths are cut in `buckets` parts of one size: multiples of 8 in rising
+// order, the last one 0 for as many steps as samples have. The smaller
+// minibatch at an epoch's end has that too. {0} without lengths.
+std::vector<int64_t> BucketLengths(const Dataset& data, int buckets);
 
 // The order of samples in `epoch`: a permutation of [0, n).
 std::vector<int64_t> EpochOrder(int64_t n, uint64_t seed, int64_t epoch);

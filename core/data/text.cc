@@ -15,23 +15,6 @@ namespace tamer {
 namespace {
 
 constexpr int kLongestContext = 1 << 20;
-constexpr int64_t kMostBytes = int64_t{1} << 34;
-
-absl::StatusOr<std::string> ReadBytes(const std::string& path) {
-  TAMER_RETURN_IF_ERROR(CheckFile(path));
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return CannotOpen(path);
-  in.seekg(0, std::ios::end);
-  const int64_t size = in.tellg();
-  in.seekg(0);
-  if (size > kMostBytes) {
-    return Invalid(path, ": larger than ", kMostBytes >> 30, " GiB");
-  }
-  std::string text(size, '\0');
-  in.read(&text[0], size);
-  if (!in) return Invalid(path, ": cannot be read whole");
-  return text;
-}
 
 absl::Status ReadPacked(const TextSource& source, const std::string& folder,
                         const Tokens& tokens, int64_t limit, Dataset* data) {
@@ -66,30 +49,9 @@ absl::Status ReadPacked(const TextSource& source, const std::string& folder,
   return absl::OkStatus();
 }
 
-// What there is of each class: texts, or names of their files.
-using ByClass = std::vector<std::vector<std::string>>;
-
-// The first of each class, then the second of each, and so on: any beginning of
-// the data holds all classes.
-template <typename Body>
-absl::Status ByTurns(const ByClass& all, const TextAdder& adder,
-                     const Body& body) {
-  size_t most = 0;
-  for (const auto& items : all) most = std::max(most, items.size());
-  for (size_t i = 0; i < most; ++i) {
-    for (size_t label = 0; label < all.size(); ++label) {
-      if (adder.full()) return absl::OkStatus();
-      if (i < all[label].size()) {
-        TAMER_RETURN_IF_ERROR(body(all[label][i], static_cast<int32_t>(label)));
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ReadClasses(const TextSource& source, const std::string& folder,
                          TextAdder* adder, Dataset* data) {
-  ByClass texts(source.class__size());
+  std::vector<std::vector<std::string>> texts(source.class__size());
   for (int label = 0; label < source.class__size(); ++label) {
     const TextClass& own = source.class_(label);
     if (own.name().empty() || own.file().empty()) {
@@ -107,28 +69,28 @@ absl::Status ReadClasses(const TextSource& source, const std::string& folder,
       }
     }
   }
-  return ByTurns(texts, *adder, [&](const std::string& text, int32_t label) {
-    return Annotate(adder->Add(text, label), data->source);
-  });
+  for (const ClassItem& next : ByTurns(texts)) {
+    if (adder->full()) break;
+    TAMER_RETURN_IF_ERROR(
+        Annotate(adder->Add(*next.item, next.label), data->source));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ReadFolder(const std::string& folder, TextAdder* adder,
                         Dataset* data) {
-  TAMER_ASSIGN_OR_RETURN(data->class_names, SortedNames(folder, true));
-  if (data->class_names.empty()) {
+  TAMER_ASSIGN_OR_RETURN(const ClassFiles files, ListClasses(folder));
+  if (files.classes.empty()) {
     return Invalid(folder, ": there is no subfolder in it; a subfolder is a ",
                    "class, and a file in it a text");
   }
-  ByClass files;
-  for (const std::string& name : data->class_names) {
-    const std::string path = folder + "/" + name;
-    TAMER_ASSIGN_OR_RETURN(files.emplace_back(), SortedNames(path, false));
-    for (std::string& file : files.back()) file = path + "/" + file;
+  data->class_names = files.classes;
+  for (const ClassItem& next : ByTurns(files.paths)) {
+    if (adder->full()) break;
+    TAMER_ASSIGN_OR_RETURN(const std::string text, ReadBytes(*next.item));
+    TAMER_RETURN_IF_ERROR(Annotate(adder->Add(text, next.label), *next.item));
   }
-  return ByTurns(files, *adder, [&](const std::string& file, int32_t label) {
-    TAMER_ASSIGN_OR_RETURN(const std::string text, ReadBytes(file));
-    return Annotate(adder->Add(text, label), file);
-  });
+  return absl::OkStatus();
 }
 
 // The one of a source's fields that says where its texts are.
@@ -154,13 +116,15 @@ absl::Status ReadText(const TextSource& source, const std::string& folder,
     return Invalid("data: text: context is ", source.context(),
                    "; it must be 2 to ", kLongestContext);
   }
-  TAMER_ASSIGN_OR_RETURN(const auto tokens, OpenTokens(source, folder));
+  TAMER_ASSIGN_OR_RETURN(data->pieces, ReadPieces(source, folder));
+  auto tokens = MakeTokens(data->pieces);
+  if (!tokens.ok()) return Annotate(tokens.status(), source.pieces());
   data->dtype = DType::kInt32;
   data->sample_shape = Shape({source.context()});
-  TextAdder adder(*tokens, source.context(), limit, data);
+  TextAdder adder(**tokens, source.context(), limit, data);
   if (kind == "file") {
     data->source = InFolder(folder, source.file(0));
-    return ReadPacked(source, folder, *tokens, limit, data);
+    return ReadPacked(source, folder, **tokens, limit, data);
   }
   if (kind == "class") {
     data->source = InFolder(folder, source.class_(0).file_size() > 0

@@ -148,7 +148,7 @@ TEST_F(TextTest, ATableOfTextsAndLabels) {
   EXPECT_EQ(data->labels, (Ints{3, 10}));
   EXPECT_TRUE(data->class_names.empty());
   EXPECT_EQ(data->lengths, (Ints{8, 1}));
-  const auto tokens = OpenTokens(text(), "");
+  const auto tokens = MakeTokens("");
   Ints ids(data->tokens.begin(), data->tokens.begin() + 10);
   EXPECT_EQ(*(*tokens)->Decode(ids), "a, \"b\"\nc");
 }
@@ -234,6 +234,66 @@ TEST_F(TextTest, TheLoaderHandsTokensOverUnscaled) {
       }
     }
   }
+}
+
+TEST_F(TextTest, PiecesRestoreTheirText) {
+  std::string text;
+  const char* words[] = {"the ", "theory ", "of\n", "  other\tthings ", "ü€ "};
+  for (int i = 0; i < 2000; ++i) text += words[RandomBelow(1, 0, i, 5)];
+  Write("a", text);
+  const auto model = TrainPieces({folder_ + "/a"}, 300);
+#ifdef TAMER_SANITIZED
+  EXPECT_FALSE(model.ok());
+  GTEST_SKIP();
+#endif
+  ASSERT_TRUE(model.ok()) << model.status();
+  Write("a.model", *model);
+  this->text().add_file("a");
+  this->text().set_pieces("a.model");
+  this->text().set_context(64);
+  const auto data = Read();
+  EXPECT_EQ(data->pieces, *model);
+  const auto tokens = MakeTokens(data->pieces);
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+  EXPECT_LE((*tokens)->vocabulary(), 300);
+  Ints ids = {data->tokens[0]};
+  for (int64_t i = 0; i < data->size; ++i) {
+    const auto begin = data->tokens.begin() + i * 64;
+    ids.insert(ids.end(), begin + 1, begin + 64);
+  }
+  EXPECT_LT(ids.size(), text.size() / 2);
+  EXPECT_EQ(*(*tokens)->Decode(ids), text);
+  const std::string odd = " \n\n x\r\n \x01 never seen: \xe4\xb8\xad";
+  ids.clear();
+  ASSERT_TRUE((*tokens)->Encode(odd, 0, &ids).ok());
+  EXPECT_EQ(*(*tokens)->Decode(ids), odd);
+  const size_t all = ids.size();
+  ids.assign(1, 5);
+  ASSERT_TRUE((*tokens)->Encode(odd, 3, &ids).ok());
+  EXPECT_EQ(ids.size(), 4);
+  EXPECT_GT(all, 4);
+  EXPECT_FALSE((*tokens)->Decode({1 << 20}).ok());
+}
+
+TEST_F(TextTest, FaultsOfPiecesAreTold) {
+  Write("a", "some text\n");
+  text().add_file("a");
+  text().set_pieces("a.model");
+  EXPECT_THAT(Error(), HasSubstr("a.model: No such file or directory; make it "
+                                 "from the training text by: tamer tokens"));
+  EXPECT_THAT(std::string(TrainPieces({"a"}, 257).status().message()),
+              HasSubstr("vocabulary is 257; it must be 258 to"));
+  EXPECT_FALSE(TrainPieces({folder_ + "/none"}, 300).ok());
+#ifndef TAMER_SANITIZED
+  for (int round = 0; round < 20; ++round) {
+    std::string junk;
+    for (int i = 0; i < round * 10; ++i) {
+      junk += static_cast<char>(RandomBelow(5, round, i, 256));
+    }
+    Write("a.model", junk);
+    EXPECT_THAT(Error(), HasSubstr("a.model"));
+  }
+#endif
 }
 
 TEST_F(TextTest, AnythingIsAText) {

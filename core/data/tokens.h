@@ -26,9 +26,19 @@ class Tokens {
       const std::vector<int32_t>& ids) const = 0;
 };
 
-// Those of a text source: its bytes. Relative file names start from `folder`.
-absl::StatusOr<std::unique_ptr<Tokens>> OpenTokens(const TextSource& source,
-                                                   const std::string& folder);
+// Bytes, or with the bytes of a SentencePiece model's file the pieces of that.
+// Lines and the line feeds between them become pieces apart.
+absl::StatusOr<std::unique_ptr<Tokens>> MakeTokens(const std::string& model);
+
+// The bytes of the model's file that `source` names, or "". Relative file names
+// start from `folder`.
+absl::StatusOr<std::string> ReadPieces(const TextSource& source,
+                                       const std::string& folder);
+
+// Learns a byte-pair model of `vocabulary` pieces from the files of text, for
+// MakeTokens.
+absl::StatusOr<std::string> TrainPieces(const std::vector<std::string>& files,
+                                        int64_t vocabulary);
 
 }  // namespace tamer
 

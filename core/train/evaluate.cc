@@ -49,6 +49,46 @@ void CountPredictions(const Tensor& logits, const Batch& batch,
   }
 }
 
+// What each minibatch's means are of: samples, or with a loss of sequences the
+// targets that are not padding.
+class Counter {
+ public:
+  // May add an output to `graph`.
+  static absl::StatusOr<Counter> Make(const FinetuneDef& finetune,
+                                      Graph* graph) {
+    Counter counter;
+    counter.targets_ = finetune.loss().type_url() == "op/SequenceCrossEntropy";
+    if (!counter.targets_) return counter;
+    const Node& loss = graph->node(graph->FindNode("loss"));
+    const Value& target = graph->value(loss.inputs[1]);
+    if (target.kind == Value::kInput) return counter;  // the labels
+    counter.name_ = target.name;
+    const std::string name = target.name;
+    TAMER_RETURN_IF_ERROR(graph->AddOutput(name));
+    return counter;
+  }
+
+  int64_t Count(const Batch& batch, const Dataset& data,
+                const Executor& executor) const {
+    if (!targets_) return batch.size;
+    const int32_t* targets = batch.labels;
+    int64_t all = batch.size * data.labels_per_sample;
+    if (!name_.empty()) {
+      const Tensor& made = executor.Output(executor.FindOutput(name_));
+      targets = made.ints();
+      all = made.elements();
+    }
+    return std::count_if(targets, targets + all,
+                         [](int32_t target) { return target >= 0; });
+  }
+
+  bool of_targets() const { return targets_; }
+
+ private:
+  bool targets_ = false;
+  std::string name_;  // of the output that holds them, if the graph makes them
+};
+
 }  // namespace
 
 MetricValues Evaluation::Values(const std::string& prefix) const {
@@ -64,7 +104,9 @@ absl::StatusOr<Evaluation> EvaluateOn(
     const Graph& network, const FinetuneDef& finetune, const Dataset& data,
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler) {
   const auto begin = std::chrono::steady_clock::now();
-  TAMER_ASSIGN_OR_RETURN(const Graph graph, Evaluate(network, finetune));
+  TAMER_ASSIGN_OR_RETURN(Graph graph, Evaluate(network, finetune));
+  TAMER_ASSIGN_OR_RETURN(const Counter counter,
+                         Counter::Make(finetune, &graph));
   TAMER_ASSIGN_OR_RETURN(auto executor, Executor::Make(graph, data, InBatches(),
                                                        variables, scheduler));
   const int loss = executor->FindOutput("loss");
@@ -76,6 +118,7 @@ absl::StatusOr<Evaluation> EvaluateOn(
   Loader loader(Borrow(data), scaling, InOrder());
   Evaluation result;
   double loss_sum = 0, accuracy_sum = 0;
+  int64_t counted = 0;
   std::vector<int> others;
   for (const auto& metric : finetune.metric()) {
     const std::string name = MetricName(metric);
@@ -85,10 +128,11 @@ absl::StatusOr<Evaluation> EvaluateOn(
   for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
     const Batch& batch = loader.Next();
     TAMER_RETURN_IF_ERROR(executor->Run(batch, i));
-    loss_sum += double{executor->Output(loss).floats()[0]} * batch.size;
+    const int64_t count = counter.Count(batch, data, *executor);
+    counted += count;
+    loss_sum += double{executor->Output(loss).floats()[0]} * count;
     if (accuracy >= 0) {
-      accuracy_sum +=
-          double{executor->Output(accuracy).floats()[0]} * batch.size;
+      accuracy_sum += double{executor->Output(accuracy).floats()[0]} * count;
       if (logits >= 0 && data.labels_per_sample == 1 &&
           executor->Output(logits).shape.rank() == 2) {
         CountPredictions(executor->Output(logits), batch, &result.confusion);
@@ -96,15 +140,19 @@ absl::StatusOr<Evaluation> EvaluateOn(
     }
     for (size_t m = 0; m < others.size(); ++m) {
       result.more[m].second +=
-          double{executor->Output(others[m]).floats()[0]} * batch.size;
+          double{executor->Output(others[m]).floats()[0]} * count;
     }
     result.samples += batch.size;
   }
-  for (auto& value : result.more) value.second /= result.samples;
-  result.loss = loss_sum / result.samples;
+  counted = std::max<int64_t>(1, counted);
+  for (auto& value : result.more) value.second /= counted;
+  result.loss = loss_sum / counted;
+  if (counter.of_targets()) {
+    result.more.emplace_back("perplexity", std::exp(result.loss));
+  }
   if (accuracy >= 0) {
     result.metric = "accuracy";
-    result.metric_value = accuracy_sum / result.samples;
+    result.metric_value = accuracy_sum / counted;
   } else if (finetune.loss().type_url() == "op/MeanSquaredError") {
     result.metric = "rmse";
     result.metric_value = std::sqrt(result.loss);

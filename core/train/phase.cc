@@ -48,6 +48,7 @@ class PhaseRun {
  private:
   absl::Status Prepare();
   absl::Status Compile();
+  std::vector<BatchShape> Shapes() const;
   absl::Status Step(const Batch& batch);
   absl::Status EndEpoch();
   absl::StatusOr<bool> StopEarly(const MetricValues& metrics);
@@ -115,6 +116,9 @@ absl::Status PhaseRun::Prepare() {
   options.seed = seed;
   options.first_epoch = progress_.epoch();
   options.first_batch = progress_.step_in_epoch();
+  options.buckets = phase_.buckets;
+  options.augment = phase_.augment;
+  options.prefetch = phase_.augment != nullptr && phase_.augment->dear();
   loader_ = std::make_unique<Loader>(phase_.data, phase_.scaling, options);
   steps_per_epoch_ = loader_->batches_per_epoch();
   stopped_early_ = phase_.early_stopping != nullptr && progress_.has_best() &&
@@ -122,6 +126,22 @@ absl::Status PhaseRun::Prepare() {
                        phase_.early_stopping->patience();
   began_ = last_report_ = last_save_ = Clock::now();
   return absl::OkStatus();
+}
+
+// With buckets, the kinds of minibatches that the loader makes; else none, and
+// the executor knows.
+std::vector<BatchShape> PhaseRun::Shapes() const {
+  const std::vector<int64_t> lengths =
+      BucketLengths(*phase_.data, phase_.buckets);
+  if (lengths.size() < 2) return {};
+  const int64_t size = phase_.data->size;
+  const int64_t full = std::min(phase_.batch, size);
+  std::vector<BatchShape> shapes = {{full, 0}};
+  for (int64_t length : lengths) {
+    if (length > 0 && full == phase_.batch) shapes.push_back({full, length});
+  }
+  if (size % full > 0) shapes.push_back({size % full, 0});
+  return shapes;
 }
 
 // The executor of the graph that this epoch trains.
@@ -137,6 +157,7 @@ absl::Status PhaseRun::Compile() {
   options.seed = seed_;
   options.parallel_branches = phase_.parallel_branches;
   options.step = phase_.step;
+  options.shapes = Shapes();
   TAMER_ASSIGN_OR_RETURN(
       executor_,
       Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));

@@ -26,6 +26,8 @@ struct Phase {
   std::vector<std::pair<int64_t, const Graph*>> graphs;
   std::shared_ptr<const Dataset> data;
   FeatureScaling scaling;
+  std::shared_ptr<const Augmenter> augment;  // of the training data, or null
+  int buckets = 1;  // lengths of minibatches; see LoaderOptions
   SolverDef solver;
   // The last epoch's number, counted from 1 over all generations of the stage.
   int64_t epochs = 0;

@@ -88,10 +88,11 @@ void CheckFinetune(const std::string& where, const StageDef& stage,
   }
   if (!finetune.has_early_stopping()) return;
   const EarlyStoppingDef& stopping = finetune.early_stopping();
-  const std::set<std::string> metrics = {"loss", "accuracy", "rmse"};
+  const std::set<std::string> metrics = {"loss", "accuracy", "rmse",
+                                         "perplexity"};
   if (metrics.count(stopping.metric()) == 0) {
     faults->Add(where, "early_stopping.metric is \"", stopping.metric(),
-                "\"; it may be loss, accuracy or rmse");
+                "\"; it may be loss, accuracy, rmse or perplexity");
   }
   if (stopping.patience() < 1) {
     faults->Add(where, "early_stopping.patience is ", stopping.patience(),
@@ -117,6 +118,10 @@ void CheckData(const std::string& where, const DataDef& data, Faults* faults) {
   if (!(share >= 0 && share < 1)) {
     faults->Add(where, "data.validation_share is ", share,
                 "; it must be in [0, 1)");
+  }
+  if (data.buckets() < 1 || data.buckets() > 16) {
+    faults->Add(where, "data.buckets is ", data.buckets(),
+                "; it must be 1 to 16");
   }
   if (data.has_validation() && share > 0) {
     faults->Add(where, "data has both validation and validation_share; ",
@@ -206,6 +211,10 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ReadAlike(
   const Dataset& other = *read;
   if (train.sample_elements() == other.sample_elements() &&
       (train.dtype == DType::kInt32) == (other.dtype == DType::kInt32)) {
+    if (train.pieces != other.pieces) {
+      return Invalid(other.source, ": its tokens are of other pieces than ",
+                     train.source, "'s");
+    }
     return WithClasses(std::move(read), train.class_names);
   }
   return Invalid(other.source, ": samples are ", other.sample_shape.ToString(),
@@ -336,6 +345,16 @@ absl::StatusOr<TrainingData> LoadData(const Recipe& recipe,
                    "of ", data.train->source, " are tokens");
   }
   data.scaling = FeatureScaling::Fit(def.scale(), *data.train);
+  if (def.buckets() > 1 && data.train->lengths.empty()) {
+    return Invalid(recipe.file, ": data.buckets is ", def.buckets(),
+                   ", but the samples of ", data.train->source,
+                   " have no lengths");
+  }
+  if (def.has_augment()) {
+    auto augment = Augmenter::Make(def.augment(), *data.train);
+    if (!augment.ok()) return Annotate(augment.status(), recipe.file);
+    data.augment = *augment;
+  }
   return data;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data/augment.h"
 #include "core/data/dataset.h"
 #include "core/graph/graph.h"
 #include "proto/recipe.pb.h"
@@ -40,6 +41,8 @@ absl::StatusOr<int> ParentStage(const RecipeDef& def, int index);
 struct TrainingData {
   std::shared_ptr<const Dataset> train, validation, test;
   FeatureScaling scaling;
+  // Changes training samples at random; null if the recipe asks for nothing.
+  std::shared_ptr<const Augmenter> augment;
 };
 absl::StatusOr<TrainingData> LoadData(const Recipe& recipe,
                                       const OpRegistry* registry = nullptr);

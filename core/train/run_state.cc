@@ -32,6 +32,7 @@ ManifestDef RunState::NewManifest(const StageDef& stage,
       manifest.add_feature_factor(factor);
     }
   }
+  if (!data.train->pieces.empty()) manifest.set_pieces(data.train->pieces);
   for (const std::string& name : data.train->class_names) {
     manifest.add_class_name(name);
   }

@@ -27,6 +27,9 @@ Phase StageRun::NewPhase() {
   phase.stage = stage_.name();
   phase.data = data_.train;
   phase.scaling = data_.scaling;
+  phase.augment = data_.augment;
+  phase.buckets =
+      (stage_.has_data() ? stage_.data() : run_.recipe.def.data()).buckets();
   phase.solver = stage_.solver();
   phase.batch = stage_.has_batch_size() ? stage_.batch_size()
                                         : run_.recipe.def.batch_size();

@@ -64,10 +64,26 @@ int64_t PeakResidentBytes() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
-// Names of jobs that only bring minibatches of 60,000 images.
-constexpr char kInput[] = "input_";
+// Jobs that only bring minibatches of 60,000 images: as they are, moved and
+// mirrored, or turned and scaled too.
+struct InputJob {
+  std::string name;
+  int64_t batch;
+  bool moved, turned;
+};
+const InputJob kInputJobs[] = {{"input_10", 10, false, false},
+                               {"input_100", 100, false, false},
+                               {"input_moved_100", 100, true, false},
+                               {"input_turned_100", 100, true, true}};
 
-double InputSpeed(int64_t batch, double seconds) {
+const InputJob* FindInputJob(const std::string& name) {
+  for (const InputJob& job : kInputJobs) {
+    if (job.name == name) return &job;
+  }
+  return nullptr;
+}
+
+double InputSpeed(const InputJob& job, double seconds) {
   auto data = std::make_shared<Dataset>();
   data->sample_shape = Shape({28, 28});
   data->size = 60000;
@@ -75,15 +91,23 @@ double InputSpeed(int64_t batch, double seconds) {
   for (size_t i = 0; i < data->bytes.size(); ++i) data->bytes[i] = i % 251;
   data->labels.assign(data->size, 3);
   LoaderOptions options;
-  options.batch = batch;
+  options.batch = job.batch;
+  AugmentDef augment;
+  if (job.moved) augment.mutable_crop();
+  if (job.moved) augment.mutable_flip();
+  if (job.turned) augment.mutable_rotate();
+  if (job.turned) augment.mutable_scale();
+  if (job.moved) {
+    options.augment = Check(Augmenter::Make(augment, *data));
+    options.prefetch = options.augment->dear();
+  }
   Loader loader(data, FeatureScaling::Fit(UNIT, *data), options);
-  return Speed([&] { loader.Next(); }, batch, seconds);
+  return Speed([&] { loader.Next(); }, job.batch, seconds);
 }
 
 std::vector<std::string> AllNames() {
   std::vector<std::string> names = JobNames();
-  names.push_back("input_10");
-  names.push_back("input_100");
+  for (const InputJob& job : kInputJobs) names.push_back(job.name);
   return names;
 }
 
@@ -91,9 +115,8 @@ std::vector<std::string> AllNames() {
 // doesn't count.
 Json RunJob(const std::string& name, const Options& options) {
   double speed = 0, flops_a_sample = 0;
-  if (name.rfind(kInput, 0) == 0) {
-    const int64_t batch = std::stoll(name.substr(sizeof(kInput) - 1));
-    speed = InputSpeed(batch, options.seconds);
+  if (const InputJob* input = FindInputJob(name)) {
+    speed = InputSpeed(*input, options.seconds);
   } else {
     Job job = MakeJob(name);
     job.fuse = !options.unfused;

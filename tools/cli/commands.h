@@ -38,6 +38,7 @@ void AddProducts(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDiff(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddPlugins(CLI::App* app, const Plugins* plugins, Outcome* outcome);
+void AddTokens(CLI::App* app, Outcome* outcome);
 void AddOps(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 
 }  // namespace tamer

@@ -22,14 +22,19 @@ struct Options {
   bool json = false;
 };
 
-std::string ConfusionText(const Evaluation& evaluation) {
+// `names` may be empty: numbers then.
+std::string ConfusionText(const Evaluation& evaluation,
+                          const std::vector<std::string>& names) {
   std::vector<std::string> headings = {"label"};
   const size_t classes = evaluation.confusion.size();
-  for (size_t i = 0; i < classes; ++i) headings.push_back(absl::StrCat(i));
+  const auto name = [&](size_t i) {
+    return i < names.size() ? names[i] : absl::StrCat(i);
+  };
+  for (size_t i = 0; i < classes; ++i) headings.push_back(name(i));
   headings.push_back("recall %");
   Table table(headings);
   for (size_t i = 0; i < classes; ++i) {
-    std::vector<std::string> cells = {absl::StrCat(i)};
+    std::vector<std::string> cells = {name(i)};
     int64_t sum = 0;
     for (int64_t count : evaluation.confusion[i]) {
       cells.push_back(absl::StrCat(count));
@@ -44,7 +49,8 @@ std::string ConfusionText(const Evaluation& evaluation) {
   return "confusion (rows: labels, columns: predictions)\n" + table.ToString();
 }
 
-void Print(const Evaluation& evaluation, const std::string& source, bool json) {
+void Print(const Evaluation& evaluation, const Dataset& data, bool json) {
+  const std::string& source = data.source;
   if (json) {
     nlohmann::ordered_json object;
     object["data"] = source;
@@ -54,6 +60,7 @@ void Print(const Evaluation& evaluation, const std::string& source, bool json) {
     }
     if (!evaluation.confusion.empty()) {
       object["confusion"] = evaluation.confusion;
+      if (!data.class_names.empty()) object["classes"] = data.class_names;
     }
     object["seconds"] = evaluation.seconds;
     std::printf("%s\n", object.dump(2).c_str());
@@ -63,7 +70,7 @@ void Print(const Evaluation& evaluation, const std::string& source, bool json) {
               WithCommas(evaluation.samples).c_str(), evaluation.seconds,
               MetricsText(evaluation.Values("")).c_str());
   if (!evaluation.confusion.empty()) {
-    std::printf("%s", ConfusionText(evaluation).c_str());
+    std::printf("%s", ConfusionText(evaluation, data.class_names).c_str());
   }
 }
 
@@ -85,7 +92,7 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
       const Evaluation evaluation,
       EvaluateOn(product->network, *finetune, *data, product->ScalingFor(*data),
                  &product->variables, &scheduler));
-  Print(evaluation, data->source, options.json);
+  Print(evaluation, *data, options.json);
   return absl::OkStatus();
 }
 

@@ -45,6 +45,7 @@ int Main(int argc, char** argv) {
   AddGraph(&app, &registry, &outcome);
   AddDescribe(&app, &registry, &outcome);
   AddProfile(&app, &registry, &outcome);
+  AddTokens(&app, &outcome);
   AddOps(&app, &registry, &outcome);
   AddPlugins(&app, &plugins, &outcome);
   // --plugin may stand behind the command, too.
