@@ -47,6 +47,13 @@ constexpr char kLenet[] = R"(
   node { name: "logits" input: "h" op { [op/Dense] { units: 10 } } }
   output: "logits")";
 
+// Sequences of 50 vectors, classified by what an LSTM remembers of them.
+constexpr char kLstm[] = R"(
+  input { name: "x" shape: [50, 64] }
+  node { name: "h" input: "x" op { [op/Lstm] { units: 128 last: true } } }
+  node { name: "logits" input: "h" op { [op/Dense] { units: 10 } } }
+  output: "logits")";
+
 template <typename Message>
 Message Parse(const std::string& text) {
   Message message;
@@ -96,6 +103,7 @@ const std::vector<Kind>& Kinds() {
       {"dbn_rbm3", [] { return Rbm(kDbn, "h3", "h2"); }, {100}},
       {"lenet_train", [] { return Training(kLenet); }, {10, 100}},
       {"dbn_finetune", [] { return Training(kDbn); }, {100}},
+      {"lstm_train", [] { return Training(kLstm); }, {32}},
   };
   return *kinds;
 }
@@ -135,7 +143,8 @@ double Job::Flops() const {
   double flops = 0;
   for (const Node& node : graph.nodes()) {
     const std::string& op = node.op->name();
-    const bool product = op == "Dense" || op == "Affine" || op == "MatMul";
+    const bool product = op == "Dense" || op == "Affine" || op == "MatMul" ||
+                         op == "Lstm" || op == "RecurrentGradient";
     if (!product && !absl::StartsWith(op, "Conv")) continue;
     flops += node.op->Flops(BoundSpec(graph, node, batch));
   }

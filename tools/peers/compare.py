@@ -37,6 +37,8 @@ TARGETS = {
     "dbn_rbm3_100_bf16": 3,
     "dbn_finetune_100": 2,
     "dbn_finetune_100_bf16": 3,
+    "lstm_train_32": 1,
+    "lstm_train_32_bf16": 1,
 }
 MEMORY_JOBS, MEMORY_TARGET = ["mlp_train_10", "mlp_train_100"], 0.25
 

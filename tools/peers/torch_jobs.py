@@ -103,9 +103,14 @@ class Train:
     }
     CHECK_STEPS = 200
 
-    def __init__(self, mode, variant, batch, sizes, dropout=()):
-        self.data, self.labels = toy_data(batch, sizes[0])
-        self.model = Loss(mlp(sizes, dropout, variant == PLAIN))
+    def network(self, variant, sizes, dropout=()):
+        """How many numbers a sample has, and what makes logits of them."""
+        return sizes[0], mlp(sizes, dropout, variant == PLAIN)
+
+    def __init__(self, mode, variant, batch, **network):
+        features, net = self.network(variant, **network)
+        self.data, self.labels = toy_data(batch, features)
+        self.model = Loss(net)
         self.loss = self.model
         if mode == "script":
             self.loss = torch.jit.script(self.model)
@@ -178,6 +183,27 @@ class ImageTrain(Train):
                 nesterov=True,
                 foreach=True,
             )
+
+
+class LastOfLstm(nn.Module):
+    """What an LSTM remembers of sequences, and linear logits of it."""
+
+    def __init__(self, steps: int, features: int, units: int):
+        super().__init__()
+        self.steps, self.features = steps, features
+        self.lstm = nn.LSTM(features, units, batch_first=True)
+        self.logits = nn.Linear(units, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = self.lstm(x.view(-1, self.steps, self.features))[0]
+        return self.logits(states[:, -1])
+
+
+class TrainLstm(Train):
+    """The same loss and solver on an LSTM."""
+
+    def network(self, variant, steps, features, units):
+        return steps * features, LastOfLstm(steps, features, units)
 
 
 def cd1(
@@ -415,6 +441,10 @@ JOBS = {
     "dbn_finetune_100": (
         functools.partial(Train, sizes=DBN, dropout=[0.25, 0.2, 0.2, 0.4]),
         100,
+    ),
+    "lstm_train_32": (
+        functools.partial(TrainLstm, steps=50, features=64, units=128),
+        32,
     ),
 }
 
