@@ -1,7 +1,7 @@
 """Compares Tamer's ops with PyTorch's; see the script check_ops beside.
 
-An op is an entry of op_table.OPS: a function that draws a random Case. An op that
-PyTorch has no counterpart of is an entry of op_table.WITHOUT, which says why.
+An op is an entry of OPS: a function that draws a random Case. An op that PyTorch has no
+counterpart of is an entry of WITHOUT, which says why.
 """
 
 import argparse
@@ -13,7 +13,9 @@ import tempfile
 import numpy as np
 import torch
 
-import op_table
+import op_cases
+import op_table  # fills OPS and WITHOUT
+import op_table_layers
 
 TOLERANCE = 1e-4
 
@@ -98,7 +100,7 @@ def draw(name, cases, seed, root):
     for i in range(cases):
         rng = np.random.default_rng([seed, i, *name.encode()])
         torch.manual_seed(i)
-        trials.append(Trial(name, op_table.OPS[name](op_table.Draw(rng)),
+        trials.append(Trial(name, op_cases.OPS[name](op_cases.Draw(rng)),
                             f"{root}/{name}/{i}", rng))
     return trials
 
@@ -140,9 +142,9 @@ def excuse(names):
     if names:
         print("\nnot compared:")
     for name in names:
-        reason = op_table.reason_without(name)
+        reason = op_cases.reason_without(name)
         print(f"{name:<26} {reason or 'NO REASON GIVEN: add it to op_table.py'}")
-    return all(op_table.reason_without(name) for name in names)
+    return all(op_cases.reason_without(name) for name in names)
 
 
 def main():
@@ -159,9 +161,9 @@ def main():
         print("no such op:", ", ".join(unknown))
         return 2
     asked = arguments.ops or known
-    well = compare([name for name in asked if name in op_table.OPS], arguments)
-    well = excuse([name for name in asked if name not in op_table.OPS]) and well
-    gone = [name for name in {**op_table.OPS, **op_table.WITHOUT}
+    well = compare([name for name in asked if name in op_cases.OPS], arguments)
+    well = excuse([name for name in asked if name not in op_cases.OPS]) and well
+    gone = [name for name in {**op_cases.OPS, **op_cases.WITHOUT}
             if name not in known]
     if gone and not arguments.ops:
         print("\nin the table, but no op of this binary: " + ", ".join(gone))
