@@ -8,6 +8,8 @@
 #include "core/passes/passes.h"
 #include "proto/ops/ctc.pb.h"
 #include "proto/ops/loss.pb.h"
+#include "proto/ops/prompt.pb.h"
+#include "proto/ops/sequence_loss.pb.h"
 #include "proto/ops/shape.pb.h"
 #include "proto/ops/triplet.pb.h"
 
@@ -51,11 +53,46 @@ absl::StatusOr<std::string> InputAsTarget(Graph& graph,
   return std::string("targets");
 }
 
+// Each token's successor, where one is asked for.
+absl::StatusOr<std::string> NextTokens(Graph& graph,
+                                       const FinetuneDef& finetune,
+                                       const std::string& prediction) {
+  const Shape& rows = graph.value(graph.FindValue(prediction)).type.shape;
+  std::string tokens;
+  for (ValueId id : graph.inputs()) {
+    const Value& input = graph.value(id);
+    if (input.type.dtype == DType::kInt32 && input.type.shape.rank() == 2) {
+      tokens = input.name;
+      if (rows.rank() != 3 || rows.dim(1) != input.type.shape.dim(1)) {
+        return Invalid("finetune: target: NEXT_TOKEN: the tokens are ",
+                       input.type.ToString(), ", but \"", prediction, "\" is ",
+                       rows.ToString(), "; it must be logits for each token");
+      }
+    }
+  }
+  if (tokens.empty()) {
+    return Invalid(
+        "finetune: target: NEXT_TOKEN needs a network with an input ",
+        "of tokens, INT32 [B, T]");
+  }
+  TAMER_RETURN_IF_ERROR(
+      graph.AddNode("next_tokens", op::ShiftTokens(), {tokens}).status());
+  if (!finetune.has_prompt_end()) return std::string("next_tokens");
+  op::IgnorePrompt ignore;
+  ignore.set_separator(finetune.prompt_end());
+  auto answers = graph.AddNode("answers", ignore, {"next_tokens", tokens});
+  if (!answers.ok()) return Annotate(answers.status(), "finetune: prompt_end");
+  return std::string("answers");
+}
+
 absl::StatusOr<std::string> AddTarget(Graph& graph, const FinetuneDef& finetune,
                                       bool labels,
                                       const std::string& prediction) {
   if (finetune.target() == FinetuneDef::INPUT) {
     return InputAsTarget(graph, prediction);
+  }
+  if (finetune.target() == FinetuneDef::NEXT_TOKEN) {
+    return NextTokens(graph, finetune, prediction);
   }
   const TensorType type = graph.value(graph.FindValue(prediction)).type;
   TensorType target = type;

@@ -112,9 +112,14 @@ float AdapterScale(const AdaptersDef& adapters);
 //   2011 (contractive).
 // unrolled: a whole stack and its mirror image. Hinton and Salakhutdinov 2006.
 // masked, rotation, labels: the network up to the node, a head "pretext/head"
-// that
-//   is dropped afterwards, and backpropagation through all. Vincent et al. 2010
-//   and Devlin et al. 2019; Gidaris et al. 2018.
+//   that is dropped afterwards, and backpropagation through all. Vincent et al.
+//   2010 and Devlin et al. 2019; Gidaris et al. 2018.
+// masked_patches: the same, where the network from `tokens` on sees but the
+//   tokens that op/RandomKeep keeps. He et al. 2022.
+// contrastive: the same on two views of each sample, stacked to [2B]. Chen et
+//   al. 2020.
+// masked_tokens, causal: the same with logits for each token. Devlin et al.
+//   2019; Radford et al. 2018.
 // up_down: a deep belief net as a whole, by contrastive wake-sleep. Hinton,
 //   Osindero and Teh 2006.
 //

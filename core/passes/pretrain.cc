@@ -102,6 +102,10 @@ absl::Status CheckMethod(const Graph& network, const PretrainLayer& layer) {
                         "mask", layer.masked().mask(), "in (0, 1)");
     case PretrainLayer::kRotation:
     case PretrainLayer::kLabels:
+    case PretrainLayer::kMaskedPatches:
+    case PretrainLayer::kContrastive:
+    case PretrainLayer::kMaskedTokens:
+    case PretrainLayer::kCausal:
       return absl::OkStatus();
     case PretrainLayer::METHOD_NOT_SET:
       break;
@@ -119,6 +123,13 @@ TrunkMethod TrunkMethodOf(const PretrainLayer& layer) {
     case PretrainLayer::kRotation:
     case PretrainLayer::kLabels:
       return PretrainByPretext;
+    case PretrainLayer::kMaskedPatches:
+      return PretrainMaskedPatches;
+    case PretrainLayer::kContrastive:
+      return PretrainContrastive;
+    case PretrainLayer::kMaskedTokens:
+    case PretrainLayer::kCausal:
+      return PretrainLanguage;
     default:
       return nullptr;
   }

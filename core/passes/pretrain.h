@@ -93,6 +93,16 @@ absl::StatusOr<Graph> PretrainUpDown(Graph trunk, const PretrainLayer& layer,
 absl::StatusOr<Graph> PretrainByPretext(const Graph& network,
                                         const PretrainLayer& layer,
                                         const SolverDef& solver);
+absl::StatusOr<Graph> PretrainMaskedPatches(const Graph& network,
+                                            const PretrainLayer& layer,
+                                            const SolverDef& solver);
+absl::StatusOr<Graph> PretrainContrastive(const Graph& network,
+                                          const PretrainLayer& layer,
+                                          const SolverDef& solver);
+// Masked tokens and causal.
+absl::StatusOr<Graph> PretrainLanguage(const Graph& network,
+                                       const PretrainLayer& layer,
+                                       const SolverDef& solver);
 
 // What pretext tasks call the head that is dropped afterwards.
 inline constexpr char kPretextHead[] = "pretext/head";

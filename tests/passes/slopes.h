@@ -47,9 +47,14 @@ class SlopeTest : public PassesTest {
 
   // One step of SGD moves each parameter by -rate times the slope of the loss,
   // all random numbers of the step being the same.
-  void CheckSlopes(const std::string& network, const std::string& layer) {
-    SCOPED_TRACE(layer);
-    const auto graph = Pretrain(Parse(network), Proto<PretrainLayer>(layer),
+  void CheckSlopes(const std::string& network, const std::string& layer,
+                   float step = 1e-2f) {
+    CheckSlopes(network, Proto<PretrainLayer>(layer), step);
+  }
+  void CheckSlopes(const std::string& network, const PretrainLayer& layer,
+                   float step = 1e-2f) {
+    SCOPED_TRACE(layer.ShortDebugString());
+    const auto graph = Pretrain(Parse(network), layer,
                                 Proto<SolverDef>("sgd { learning_rate: 1 }"));
     Variables variables;
     auto plan = Compile(graph, &variables);
@@ -68,10 +73,10 @@ class SlopeTest : public PassesTest {
         double losses[2];
         for (int side : {0, 1}) {
           Restore(saved, &variables);
-          variables.Find(name)->floats()[i] += side == 0 ? -1e-2f : 1e-2f;
+          variables.Find(name)->floats()[i] += side == 0 ? -step : step;
           losses[side] = loss_of();
         }
-        slopes[name].push_back((losses[1] - losses[0]) / 2e-2);
+        slopes[name].push_back((losses[1] - losses[0]) / (2 * step));
       }
     }
     Restore(saved, &variables);
