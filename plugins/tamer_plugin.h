@@ -356,6 +356,12 @@ typedef struct TamerCollective {
                            int32_t root, TamerError* error);
   TamerStatus (*barrier)(void* group, TamerError* error);
   void (*leave)(void* group);
+  /* The same of numbers that bfloat16 can hold; sums are rounded to it. Null:
+   * the host rounds what all_reduce_sum gives. */
+  TamerStatus (*all_reduce_sum_bf16)(void* group, float* data, int64_t n,
+                                     TamerError* error);
+  /* This rank fails: what others wait for must not wait for ever. Or null. */
+  void (*abandon)(void* group);
 } TamerCollective;
 
 /* ---- The host's services ---- */

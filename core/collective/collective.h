@@ -23,11 +23,21 @@ class Collective {
   // Replaces data[0, n) by its sum over the workers, added in a fixed order:
   // every worker gets the same bits, and the same on every run.
   virtual absl::Status AllReduceSum(float* data, int64_t n) = 0;
+  // The same of numbers that bfloat16 can hold; the sums are rounded to it. A
+  // transport sends half as many bytes if it can.
+  virtual absl::Status AllReduceSumBf16(float* data, int64_t n);
   // Copies worker `root`'s bytes to all others.
   virtual absl::Status Broadcast(void* data, int64_t bytes, int root) = 0;
   // Returns when all workers have come here.
   virtual absl::Status Barrier() = 0;
+
+  // Tells the others that this worker fails: what they wait for returns an
+  // error soon, or ends their process. Nothing else may be called afterwards.
+  virtual void Abandon() {}
 };
+
+// The nearest number that bfloat16 can hold; of two the even one.
+float RoundToBf16(float x);
 
 // A way to form a group: `[collective/NAME] { … }`, from a plugin.
 class CollectiveTransport : public Extension {

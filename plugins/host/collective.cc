@@ -38,6 +38,14 @@ class PluginGroup : public Collective {
       return table_.all_reduce_sum(group_, data, n, error);
     });
   }
+  absl::Status AllReduceSumBf16(float* data, int64_t n) override {
+    if (table_.all_reduce_sum_bf16 == nullptr) {
+      return Collective::AllReduceSumBf16(data, n);
+    }
+    return Guarded(site_, [&](TamerError* error) {
+      return table_.all_reduce_sum_bf16(group_, data, n, error);
+    });
+  }
   absl::Status Broadcast(void* data, int64_t bytes, int root) override {
     return Guarded(site_, [&](TamerError* error) {
       return table_.broadcast(group_, data, bytes, root, error);
@@ -47,6 +55,13 @@ class PluginGroup : public Collective {
     return Guarded(site_, [&](TamerError* error) {
       return table_.barrier(group_, error);
     });
+  }
+  void Abandon() override {
+    if (table_.abandon == nullptr) return;
+    Guarded(site_, [&](TamerError*) {
+      table_.abandon(group_);
+      return TAMER_OK;
+    }).IgnoreError();
   }
 
  private:
