@@ -42,14 +42,6 @@ OuterStep StepOf(const ParallelDef& def, int workers) {
   return step;
 }
 
-ParallelDef::OptimizerState StateOf(const ParallelDef& def) {
-  if (def.optimizer_state() != ParallelDef::DEFAULT) {
-    return def.optimizer_state();
-  }
-  return def.has_outer() || def.has_elastic() ? ParallelDef::KEEP
-                                              : ParallelDef::AVERAGE;
-}
-
 // Variables that lie one behind the other in a flat buffer.
 class FlatView {
  public:
@@ -113,7 +105,7 @@ class Averaging::Impl {
         group_(*group),
         variables_(*variables),
         step_(StepOf(def, group->size())),
-        state_(StateOf(def)) {
+        state_(OptimizerStateOf(def)) {
     alpha_ = !def.has_elastic()          ? 0
              : def.elastic().alpha() < 0 ? 0.9f / group->size()
                                          : def.elastic().alpha();
@@ -340,6 +332,14 @@ absl::Status Averaging::Settle() { return impl_->Settle(); }
 void Averaging::ShowCenter() { impl_->ShowCenter(); }
 void Averaging::HideCenter() { impl_->HideCenter(); }
 Averaging::Cost Averaging::TakeCost() { return impl_->TakeCost(); }
+
+ParallelDef::OptimizerState OptimizerStateOf(const ParallelDef& def) {
+  if (def.optimizer_state() != ParallelDef::DEFAULT) {
+    return def.optimizer_state();
+  }
+  return def.has_outer() || def.has_elastic() ? ParallelDef::KEEP
+                                              : ParallelDef::AVERAGE;
+}
 
 bool IsParallelState(const std::string& name) {
   return absl::StartsWith(name, kPrefix);

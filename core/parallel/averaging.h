@@ -74,6 +74,9 @@ class Averaging {
   std::unique_ptr<Impl> impl_;
 };
 
+// What becomes of the solver's state, DEFAULT resolved.
+ParallelDef::OptimizerState OptimizerStateOf(const ParallelDef& def);
+
 // Whether a variable belongs to parallel training alone, not to a product.
 bool IsParallelState(const std::string& name);
 

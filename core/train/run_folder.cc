@@ -49,6 +49,11 @@ RecipeDef WithoutMachine(RecipeDef def) {
   def.clear_checkpoint_every_seconds();
   def.clear_checkpoint_every_steps();
   def.clear_keep_checkpoints();
+  if (def.has_parallel()) {
+    def.mutable_parallel()->clear_workers();
+    def.mutable_parallel()->clear_transport();
+    def.mutable_parallel()->clear_collective();
+  }
   return def;
 }
 

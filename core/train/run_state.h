@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "core/collective/collective.h"
 #include "core/plan/variables.h"
 #include "core/runtime/scheduler.h"
 #include "core/train/metrics_log.h"
@@ -19,6 +20,8 @@ struct RunState {
   const OpRegistry& registry;
   const std::string path;
   Observer* observer;
+  // The workers that train together; null: this one alone.
+  Collective* group = nullptr;
 
   Graph network;
   std::unique_ptr<Scheduler> scheduler;
@@ -36,6 +39,9 @@ struct RunState {
         path(path_in),
         observer(observer_in),
         network(&registry_in) {}
+
+  // Whether this worker reads and writes the run directory.
+  bool leads() const { return group == nullptr || group->rank() == 0; }
 
   // What stands beside the running stage's tensors, without progress or
   // metrics.

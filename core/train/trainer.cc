@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
+#include "core/parallel/share.h"
 #include "core/passes/passes.h"
 #include "core/passes/solver.h"
 #include "core/train/executor.h"
@@ -15,17 +16,25 @@
 #include "core/train/run_folder.h"
 #include "core/train/stage_run.h"
 #include "core/train/stage_start.h"
+#include "core/train/workers.h"
 
 namespace tamer {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// A worker's run; with a group the first worker alone reads and writes the run
+// directory, and tells the others what they need.
 class Run {
  public:
   Run(const Recipe& recipe, const OpRegistry& registry,
-      const TrainOptions& options, Observer* observer)
-      : run_(recipe, registry, options.run, observer), options_(options) {}
+      const TrainOptions& options, Observer* observer, DataCache* data,
+      Collective* group)
+      : run_(recipe, registry, options.run, observer),
+        options_(options),
+        data_(*data) {
+    run_.group = group;
+  }
 
   absl::StatusOr<TrainResult> Execute();
 
@@ -37,11 +46,17 @@ class Run {
   // Before anything runs.
   absl::Status ChooseStage();
   absl::Status Open();
+  absl::Status OpenFolder();
   absl::Status CheckStage(int index);
   absl::Status OpenLog();
   absl::Status Resume(const Checkpoint& checkpoint);
   absl::StatusOr<const TrainingData*> DataOf(int index);
 
+  // What RunStage finds on disk.
+  enum class Entry { kFinished, kResumed, kBegun };
+  absl::StatusOr<Entry> Enter(int index, StageMode mode,
+                              const TrainingData& data);
+  absl::StatusOr<Entry> Share(absl::StatusOr<Entry> entry);
   absl::StatusOr<bool> RunStage(int index, StageMode mode);
 
   RunState run_;
@@ -49,7 +64,7 @@ class Run {
   int only_stage_ = -1;  // of continue_stage or again_stage
   StageMode only_mode_ = StageMode::kFirst;
   std::unique_ptr<FolderLock> lock_;
-  std::map<std::string, TrainingData> data_;  // by its definition's bytes
+  DataCache& data_;
   bool resuming_ = false;
 };
 
@@ -70,14 +85,7 @@ absl::Status Run::ChooseStage() {
 }
 
 absl::StatusOr<const TrainingData*> Run::DataOf(int index) {
-  const DataDef& def =
-      stage(index).has_data() ? stage(index).data() : run_.recipe.def.data();
-  const std::string key = def.SerializeAsString();
-  if (data_.count(key) == 0) {
-    TAMER_ASSIGN_OR_RETURN(data_[key], LoadStageData(run_.recipe, stage(index),
-                                                     &run_.network.registry()));
-  }
-  return &data_[key];
+  return data_.Get(run_.recipe, stage(index), &run_.network.registry());
 }
 
 // Makes a stage's graphs once, so that a fault of the last stage is told before
@@ -138,14 +146,17 @@ absl::Status Run::Open() {
       run_.network,
       LoadGraph(JoinPath(run_.recipe.folder, run_.recipe.def.graph_file()),
                 &run_.registry));
-  ThreadOptions threads;
-  threads.intra_op = run_.recipe.def.threads().intra_op();
-  threads.inter_op = run_.recipe.def.threads().inter_op();
-  run_.scheduler = std::make_unique<Scheduler>(threads);
+  run_.scheduler = std::make_unique<Scheduler>(WorkerThreads(run_));
   for (int i = 0; i < run_.recipe.def.stage_size(); ++i) {
     if (only_stage_ >= 0 && i != only_stage_) continue;
     TAMER_RETURN_IF_ERROR(CheckStage(i));
   }
+  TAMER_RETURN_IF_ERROR(CheckSameWork(run_));
+  return ShareStatus(run_.group,
+                     run_.leads() ? OpenFolder() : absl::OkStatus());
+}
+
+absl::Status Run::OpenFolder() {
   TAMER_ASSIGN_OR_RETURN(
       FolderLock lock,
       OpenRunFolder(run_.path, run_.recipe, run_.network, only_stage_));
@@ -215,7 +226,8 @@ absl::Status Run::Resume(const Checkpoint& checkpoint) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> Run::RunStage(int index, StageMode mode) {
+absl::StatusOr<Run::Entry> Run::Enter(int index, StageMode mode,
+                                      const TrainingData& data) {
   const StageDef& stage = this->stage(index);
   const bool resumed = resuming_ && run_.progress.stage() == index;
   if (resumed) resuming_ = false;
@@ -225,30 +237,62 @@ absl::StatusOr<bool> Run::RunStage(int index, StageMode mode) {
   if (mode == StageMode::kFirst && before.ok() && !resumed) {
     run_.observer->Message(absl::StrCat("stage ", stage.name(),
                                         ": finished before: ", before->path));
-    return true;
+    return Entry::kFinished;
   }
+  if (!resumed) {
+    TAMER_RETURN_IF_ERROR(StartStage(&run_, index, mode, data));
+    return Entry::kBegun;
+  }
+  run_.observer->Message(absl::StrCat(
+      "stage ", stage.name(), ": continued at ", "epoch ",
+      run_.progress.epoch() + 1, ", step ", run_.progress.step_in_epoch() + 1));
+  return Entry::kResumed;
+}
+
+// The first worker's entry, progress and variables, to all.
+absl::StatusOr<Run::Entry> Run::Share(absl::StatusOr<Entry> entry) {
+  if (run_.group == nullptr) return entry;
+  TAMER_RETURN_IF_ERROR(ShareStatus(run_.group, entry.status()));
+  std::string words;
+  if (run_.leads()) {
+    words = static_cast<char>(*entry) + run_.progress.SerializeAsString();
+  }
+  TAMER_RETURN_IF_ERROR(ShareBytes(run_.group, &words));
+  if (!run_.leads()) {
+    entry = static_cast<Entry>(words[0]);
+    run_.variables = std::make_unique<Variables>();
+    if (!run_.progress.ParseFromString(words.substr(1))) {
+      return Invalid("worker 0 sent nonsense");
+    }
+  }
+  if (*entry == Entry::kFinished) return entry;
+  TAMER_RETURN_IF_ERROR(ShareVariables(run_.group, run_.variables.get()));
+  TakeOwn(run_.group, run_.variables.get());
+  return entry;
+}
+
+absl::StatusOr<bool> Run::RunStage(int index, StageMode mode) {
+  const StageDef& stage = this->stage(index);
   const auto began = Clock::now();
   TAMER_ASSIGN_OR_RETURN(const TrainingData* data, DataOf(index));
-  if (resumed) {
-    run_.observer->Message(absl::StrCat("stage ", stage.name(),
-                                        ": continued at ", "epoch ",
-                                        run_.progress.epoch() + 1, ", step ",
-                                        run_.progress.step_in_epoch() + 1));
-  } else {
-    TAMER_RETURN_IF_ERROR(StartStage(&run_, index, mode, *data));
-  }
+  absl::StatusOr<Entry> entry = Entry::kFinished;
+  if (run_.leads()) entry = Enter(index, mode, *data);
+  TAMER_ASSIGN_OR_RETURN(entry, Share(std::move(entry)));
+  if (*entry == Entry::kFinished) return true;
   StageRun stage_run(&run_, stage, *data);
   TAMER_ASSIGN_OR_RETURN(const bool finished, stage_run.Run());
   if (!finished) return false;
-  TAMER_ASSIGN_OR_RETURN(const ProductInfo product, stage_run.Finish());
+  absl::StatusOr<ProductInfo> product = ProductInfo();
+  if (run_.leads()) product = stage_run.Finish();
+  TAMER_RETURN_IF_ERROR(ShareStatus(run_.group, product.status()));
   MetricValues metrics;
-  for (const MetricDef& metric : product.manifest.metric()) {
+  for (const MetricDef& metric : product->manifest.metric()) {
     if (absl::StartsWith(metric.name(), "test_")) {
       metrics.emplace_back(metric.name(), metric.value());
     }
   }
   run_.observer->StageEnds(
-      stage.name(), product.path, metrics,
+      stage.name(), product->path, metrics,
       std::chrono::duration<double>(Clock::now() - began).count());
   return true;
 }
@@ -260,12 +304,13 @@ absl::StatusOr<TrainResult> Run::Execute() {
     if (only_stage_ >= 0 && i != only_stage_) continue;
     TAMER_ASSIGN_OR_RETURN(const bool finished, RunStage(i, only_mode_));
     if (!finished) return result;
+    if (!run_.leads()) continue;
     TAMER_ASSIGN_OR_RETURN(const ProductInfo product,
                            NewestProduct(run_.path, stage(i).name()));
     result.product = product.path;
   }
   // What a kill while a stage ended may have left.
-  RemoveRolling(run_.path);
+  if (run_.leads()) RemoveRolling(run_.path);
   result.finished = true;
   return result;
 }
@@ -276,7 +321,11 @@ absl::StatusOr<TrainResult> Train(const Recipe& recipe,
                                   const OpRegistry& registry,
                                   const TrainOptions& options,
                                   Observer* observer) {
-  return Run(recipe, registry, options, observer).Execute();
+  DataCache data;
+  return OnWorkers(
+      recipe, registry, observer, [&](Collective* group, Observer* own) {
+        return Run(recipe, registry, options, own, &data, group).Execute();
+      });
 }
 
 }  // namespace tamer

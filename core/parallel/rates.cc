@@ -1,0 +1,94 @@
+#include "core/parallel/rates.h"
+
+#include "core/base/status.h"
+
+namespace tamer {
+namespace {
+
+// Periods up to this many steps count as short: see docs/parallel.md.
+constexpr int kShortPeriod = 10;
+
+RateCorrection Auto(const ParallelDef& def, int workers) {
+  const std::string n = absl::StrCat(workers);
+  if (def.has_outer() || def.has_block_momentum()) {
+    return {1, "AUTO: the outer step has a rate of its own"};
+  }
+  if (def.has_elastic()) {
+    return {1, "AUTO: elastic workers explore at the rate of one"};
+  }
+  const bool gradients = def.has_gradients() || def.average_every() == 1;
+  if (gradients) {
+    return {
+        static_cast<float>(workers),
+        absl::StrCat("AUTO: a step of ", n, " workers is one of a minibatch ",
+                     n, " times as large")};
+  }
+  if (def.average_every() <= kShortPeriod) {
+    return {static_cast<float>(workers),
+            absl::StrCat("AUTO: averages every ", def.average_every(),
+                         " steps keep workers so close that their mean stands "
+                         "a higher rate")};
+  }
+  return {1, absl::StrCat("AUTO: periods of ", def.average_every(),
+                          " steps are long: each worker trains for itself")};
+}
+
+}  // namespace
+
+RateCorrection CorrectRate(const ParallelDef& def, int workers) {
+  if (workers <= 1) return {1, "one worker"};
+  switch (def.learning_rate_correction()) {
+    case ParallelDef::NONE:
+      return {1, "NONE"};
+    case ParallelDef::DIVIDE:
+      return {1.0f / workers, "DIVIDE"};
+    case ParallelDef::SCALE:
+      return {static_cast<float>(workers), "SCALE"};
+    case ParallelDef::AUTO:
+      break;
+  }
+  return Auto(def, workers);
+}
+
+absl::Status CheckParallel(const ParallelDef& def) {
+  if (def.workers() < 0 || def.workers() > 65536) {
+    return Invalid("parallel: workers is ", def.workers(),
+                   "; it must be 0 to 65536");
+  }
+  if (def.workers() == 0 && def.transport() == ParallelDef::THREADS &&
+      !def.has_collective()) {
+    return Invalid("parallel: workers is 0, which only mpirun can tell; with ",
+                   "THREADS say how many");
+  }
+  if (def.average_every() < 1) {
+    return Invalid("parallel: average_every is ", def.average_every(),
+                   "; it must be 1 or more steps");
+  }
+  if (def.has_gradients() && def.average_every() != 1) {
+    return Invalid("parallel: gradients are averaged in every step; leave out ",
+                   "average_every, or use averaging {}");
+  }
+  const bool outer =
+      def.has_outer() || def.has_block_momentum() || def.has_elastic();
+  if (def.overlap() && (outer || def.compress() || def.has_gradients())) {
+    return Invalid(
+        "parallel: overlap goes with averaging {} and post_local {} ",
+        "alone, without compress");
+  }
+  if (def.compress() && def.has_elastic()) {
+    return Invalid("parallel: compress does not go with elastic {}");
+  }
+  const float momentum = def.has_outer() ? def.outer().momentum()
+                                         : def.block_momentum().momentum();
+  if (outer && !def.has_elastic() && momentum >= 1) {
+    return Invalid("parallel: the outer momentum is ", momentum,
+                   "; it must be below 1");
+  }
+  if (def.has_outer() && !(def.outer().rate() > 0)) {
+    return Invalid("parallel: the outer rate is ", def.outer().rate(),
+                   "; it must be above 0");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tamer

@@ -1,0 +1,146 @@
+#include "core/train/teamwork.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "core/parallel/share.h"
+
+namespace tamer {
+namespace {
+
+constexpr char kUpdate[] = "update/";
+
+// Names of the variables that a run of the graph changes.
+std::set<std::string> Changed(const Graph& graph) {
+  std::set<std::string> names;
+  for (const Node& node : graph.nodes()) {
+    const std::vector<ValueId> all = node.AllInputs();
+    for (int i : node.Mutates()) names.insert(graph.value(all[i]).name);
+  }
+  return names;
+}
+
+// Markov chains are each worker's own.
+bool IsChain(const std::string& name) {
+  return absl::EndsWith(name, "/particles");
+}
+
+}  // namespace
+
+absl::Status Teamwork::Train(const Graph& graph) {
+  if (group_ == nullptr) return absl::OkStatus();
+  WorkerVariables names;
+  own_.clear();
+  for (const std::string& name : Changed(graph)) {
+    const Tensor* tensor = variables_->Find(name);
+    if (tensor == nullptr || tensor->dtype != DType::kFloat || IsChain(name)) {
+      own_.push_back(name);
+    } else if (absl::StartsWith(name, kUpdate)) {
+      names.optimizer.push_back(name);
+      if (OptimizerStateOf(def_) == ParallelDef::KEEP) own_.push_back(name);
+    } else {
+      names.parameters.push_back(name);
+      if (def_.has_elastic()) own_.push_back(name);
+    }
+  }
+  if (def_.compress()) own_.push_back("parallel/residual");
+  averaging_ = nullptr;  // the old one's sending is over before
+  TAMER_ASSIGN_OR_RETURN(averaging_,
+                         Averaging::Make(def_, names, group_, variables_));
+  return absl::OkStatus();
+}
+
+bool Teamwork::PeriodEnds(int64_t step, int64_t epoch) const {
+  if (def_.has_post_local() && epoch < def_.post_local().epochs()) return true;
+  return step % def_.average_every() == 0;
+}
+
+absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
+                                                        int64_t epoch,
+                                                        int64_t samples,
+                                                        bool epoch_ends,
+                                                        bool stop, bool save) {
+  Agreement agreed;
+  if (group_ == nullptr) {
+    agreed.stop = stop;
+    agreed.save = save;
+    agreed.samples = static_cast<double>(samples);
+    return agreed;
+  }
+  samples_ += samples;
+  if (!epoch_ends && !PeriodEnds(step, epoch)) return agreed;
+  Ballot ballot;
+  ballot.samples = static_cast<float>(samples_);
+  ballot.stop = stop ? 1 : 0;
+  ballot.save = save && leads() ? 1 : 0;
+  TAMER_RETURN_IF_ERROR(averaging_->Combine(&ballot));
+  ++averagings_;
+  samples_ = 0;
+  agreed.stop = ballot.stop > 0;
+  agreed.save = ballot.save > 0;
+  agreed.samples = ballot.samples;
+  if (epoch_ends || agreed.stop || agreed.save) {
+    TAMER_RETURN_IF_ERROR(averaging_->Settle());
+  }
+  return agreed;
+}
+
+absl::Status Teamwork::MergeSums(std::vector<double>* sums) {
+  if (group_ == nullptr) return absl::OkStatus();
+  // A double is sent as two floats, its value and what that left out.
+  std::vector<float> parts;
+  for (double sum : *sums) {
+    parts.push_back(static_cast<float>(sum));
+    parts.push_back(static_cast<float>(sum - parts.back()));
+  }
+  TAMER_RETURN_IF_ERROR(
+      group_->AllReduceSum(parts.data(), static_cast<int64_t>(parts.size())));
+  for (size_t i = 0; i < sums->size(); ++i) {
+    (*sums)[i] = leads() ? double{parts[2 * i]} + parts[2 * i + 1] : 0;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Teamwork::Share(bool* value) {
+  if (group_ == nullptr) return absl::OkStatus();
+  return group_->Broadcast(value, sizeof(*value), 0);
+}
+
+absl::Status Teamwork::GatherOwn() {
+  return tamer::GatherOwn(group_, own_, variables_);
+}
+
+void Teamwork::ForgetOwn() {
+  if (group_ != nullptr) tamer::ForgetOwn(variables_);
+}
+
+void Teamwork::ShowCenter() {
+  if (averaging_ != nullptr) averaging_->ShowCenter();
+}
+void Teamwork::HideCenter() {
+  if (averaging_ != nullptr) averaging_->HideCenter();
+}
+
+absl::StatusOr<Teamwork::Balance> Teamwork::TakeBalance() {
+  Balance balance;
+  if (group_ == nullptr) return balance;
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - began_).count();
+  began_ = now;
+  const Averaging::Cost cost = averaging_->TakeCost();
+  std::vector<float> waiting(workers(), 0);
+  waiting[rank()] =
+      seconds > 0 ? static_cast<float>(cost.waiting / seconds) : 0;
+  TAMER_RETURN_IF_ERROR(group_->AllReduceSum(
+      waiting.data(), static_cast<int64_t>(waiting.size())));
+  for (float share : waiting) balance.waiting += share / waiting.size();
+  balance.slowest = static_cast<int>(
+      std::min_element(waiting.begin(), waiting.end()) - waiting.begin());
+  balance.bytes = cost.bytes;
+  balance.averagings = static_cast<double>(averagings_);
+  averagings_ = 0;
+  return balance;
+}
+
+}  // namespace tamer

@@ -1,0 +1,83 @@
+#ifndef TAMER_CORE_TRAIN_TEAMWORK_H_
+#define TAMER_CORE_TRAIN_TEAMWORK_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/collective/collective.h"
+#include "core/graph/graph.h"
+#include "core/parallel/averaging.h"
+#include "core/plan/variables.h"
+
+namespace tamer {
+
+// One worker's part in a phase that several train together. With no group it
+// does nothing and answers for one worker.
+class Teamwork {
+ public:
+  Teamwork(const ParallelDef& def, Collective* group, Variables* variables)
+      : def_(def), group_(group), variables_(variables) {}
+
+  int workers() const { return group_ == nullptr ? 1 : group_->size(); }
+  int rank() const { return group_ == nullptr ? 0 : group_->rank(); }
+  bool leads() const { return rank() == 0; }
+
+  // What the trained graph's nodes change is averaged from now on.
+  absl::Status Train(const Graph& graph);
+
+  // What all agree on after a step.
+  struct Agreement {
+    bool stop = false;   // one of them was asked to
+    bool save = false;   // the first one finds a checkpoint due
+    double samples = 0;  // of all since the last averaging; 0: there was none
+  };
+  // To be called after step `step` (from 1) of `epoch` (from 0), on `samples`
+  // samples; averages if a period ends here, or the epoch.
+  absl::StatusOr<Agreement> AfterStep(int64_t step, int64_t epoch,
+                                      int64_t samples, bool epoch_ends,
+                                      bool stop, bool save);
+
+  // Adds each number up over all workers; they go to the first one, and the
+  // others begin at zero.
+  absl::Status MergeSums(std::vector<double>* sums);
+  // A value of the first worker's, to all.
+  absl::Status Share(bool* value);
+
+  // For a checkpoint: what workers have of their own, to the first one; then
+  // forgotten there.
+  absl::Status GatherOwn();
+  void ForgetOwn();
+
+  // See Averaging.
+  void ShowCenter();
+  void HideCenter();
+
+  // How this epoch's work was spread, for its line in metrics.jsonl; the first
+  // worker's. Empty without a group.
+  struct Balance {
+    double waiting = 0;  // mean share of the time spent waiting for others
+    int slowest = 0;     // the worker that waited least
+    double bytes = 0;    // sent by each worker
+    double averagings = 0;
+  };
+  absl::StatusOr<Balance> TakeBalance();
+
+ private:
+  bool PeriodEnds(int64_t step, int64_t epoch) const;
+
+  const ParallelDef& def_;
+  Collective* group_;
+  Variables* variables_;
+  std::unique_ptr<Averaging> averaging_;
+  std::vector<std::string> own_;  // variables in which workers differ
+  int64_t samples_ = 0;           // since the last averaging
+  int64_t averagings_ = 0;
+  std::chrono::steady_clock::time_point began_ =
+      std::chrono::steady_clock::now();
+};
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_TRAIN_TEAMWORK_H_
