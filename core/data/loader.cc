@@ -148,7 +148,11 @@ class Loader::Impl {
   }
 
   void FillBatch(Batch* batch) {
-    const BatchOrder::Rows rows = order_.at(index_);
+    // Workers take the batches of an epoch in turn; the last of them may find
+    // none left.
+    const int64_t own = index_ + options_.worker;
+    const bool none = own >= per_epoch_;
+    const BatchOrder::Rows rows = none ? BatchOrder::Rows() : order_.at(own);
     // Of minibatches with fewer steps the first ones of each sample.
     const int64_t steps = rows.length;
     const int64_t full = steps > 0 ? data_->sample_shape.dim(0) : 1;
@@ -169,9 +173,10 @@ class Loader::Impl {
     batch->length = steps;
     batch->size = rows.size;
     batch->epoch = epoch_;
-    batch->index = index_;
-    batch->last_in_epoch = index_ + 1 == per_epoch_;
-    if (++index_ == per_epoch_) {
+    batch->index = own;
+    index_ += options_.workers;
+    batch->last_in_epoch = index_ >= per_epoch_;
+    if (batch->last_in_epoch) {
       index_ = 0;
       ++epoch_;
       if (options_.shuffle) order_.SetEpoch(epoch_);

@@ -18,6 +18,10 @@ struct LoaderOptions {
   // Where to begin: this many batches of this epoch are passed over.
   int64_t first_epoch = 0;
   int64_t first_batch = 0;
+  // Of so many workers, who take an epoch's batches in turn, this one: of each
+  // round one batch, which is empty when the epoch has none left for it.
+  int workers = 1;
+  int worker = 0;
   // Whether a thread of the loader's own prepares batches ahead. That pays
   // where preparing is dear; scaling samples in memory takes a hundredth of a
   // step, and a thread more than cores would make the others wait for it.
@@ -40,7 +44,7 @@ struct Batch {
   // Steps in each sample here, where minibatches have several lengths; 0: as
   // many as the data set's samples have.
   int64_t length = 0;
-  int64_t size = 0;  // the last of an epoch may be smaller
+  int64_t size = 0;  // the last of an epoch may be smaller, or of a worker 0
   int64_t epoch = 0;
   int64_t index = 0;  // in the epoch
   bool last_in_epoch = false;

@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "absl/strings/match.h"
-#include "core/base/parallel.h"
 #include "core/base/tensor.h"
+#include "core/parallel/flat.h"
 
 namespace tamer {
 namespace {
@@ -41,50 +41,6 @@ OuterStep StepOf(const ParallelDef& def, int workers) {
   }
   return step;
 }
-
-// Variables that lie one behind the other in a flat buffer.
-class FlatView {
- public:
-  void Add(const Tensor& tensor) {
-    tensors_.push_back(tensor);
-    size_ += tensor.elements();
-  }
-  int64_t size() const { return size_; }
-
-  void Gather(float scale, float* flat) const {
-    for (const Tensor& tensor : tensors_) {
-      const float* from = tensor.floats();
-      const int64_t n = tensor.elements();
-      for (int64_t i = 0; i < n; ++i) flat[i] = scale * from[i];
-      flat += n;
-    }
-  }
-  void Scatter(const float* flat) const {
-    for (const Tensor& tensor : tensors_) {
-      std::memcpy(tensor.data, flat, tensor.bytes());
-      flat += tensor.elements();
-    }
-  }
-  // Adds to[i] - from[i].
-  void Shift(const float* to, const float* from) const {
-    for (const Tensor& tensor : tensors_) {
-      float* own = tensor.floats();
-      const int64_t n = tensor.elements();
-      for (int64_t i = 0; i < n; ++i) own[i] += to[i] - from[i];
-      to += n;
-      from += n;
-    }
-  }
-  void Zero() const {
-    for (const Tensor& tensor : tensors_) {
-      std::memset(tensor.data, 0, tensor.bytes());
-    }
-  }
-
- private:
-  std::vector<Tensor> tensors_;
-  int64_t size_ = 0;
-};
 
 absl::Status AddAll(const std::vector<std::string>& names,
                     const Variables& variables, FlatView* view) {
@@ -162,10 +118,10 @@ class Averaging::Impl {
   void ShowCenter() {
     if (!def_.has_elastic()) return;
     averaged_.Gather(1, Floats(own_));
-    averaged_.Scatter(anchor_);
+    averaged_.Scatter(1, anchor_);
   }
   void HideCenter() {
-    if (def_.has_elastic()) averaged_.Scatter(Floats(own_));
+    if (def_.has_elastic()) averaged_.Scatter(1, Floats(own_));
   }
 
   Cost TakeCost() {
@@ -231,7 +187,7 @@ class Averaging::Impl {
     float* mean = Floats(sums_);
     TAMER_RETURN_IF_ERROR(Mean(weight, mean));
     Step(mean);
-    averaged_.Scatter(mean);
+    averaged_.Scatter(1, mean);
     reset_.Zero();
     return absl::OkStatus();
   }
@@ -290,7 +246,7 @@ class Averaging::Impl {
       own[i] -= alpha_ * (own[i] - anchor_[i]);
       anchor_[i] += alpha_ * (sum[i] - group_.size() * anchor_[i]);
     }
-    averaged_.Scatter(own);
+    averaged_.Scatter(1, own);
     return absl::OkStatus();
   }
 

@@ -10,9 +10,11 @@
 
 #include "absl/strings/match.h"
 #include "core/base/random.h"
+#include "core/parallel/rates.h"
 #include "core/passes/accumulate.h"
 #include "core/train/executor.h"
 #include "core/train/schedule.h"
+#include "core/train/teamwork.h"
 
 namespace tamer {
 namespace {
@@ -41,7 +43,8 @@ class PhaseRun {
         scheduler_(scheduler),
         log_(log),
         observer_(observer),
-        progress_(*progress) {}
+        progress_(*progress),
+        team_(phase.parallel, phase.group, variables) {}
 
   absl::StatusOr<bool> Run();
 
@@ -51,8 +54,13 @@ class PhaseRun {
   std::vector<BatchShape> Shapes() const;
   absl::Status Step(const Batch& batch);
   absl::Status EndEpoch();
+  absl::Status Judge();
+  bool SaveDue() const;
   absl::StatusOr<bool> StopEarly(const MetricValues& metrics);
   absl::Status Save();
+  absl::Status MergeSums();
+  absl::Status Train(const Batch& batch);
+  absl::Status Tell(const PhaseReport& report, const EpochMetrics& more);
   MetricValues Means() const;
   PhaseReport Report(int64_t epoch) const;
   std::string Where() const;
@@ -79,8 +87,10 @@ class PhaseRun {
   MetricsLog* log_;
   Observer* observer_;
   ProgressDef& progress_;
+  Teamwork team_;
 
   uint64_t seed_ = 0;
+  float rate_factor_ = 1;
   const Graph* compiled_ = nullptr;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Loader> loader_;
@@ -93,6 +103,7 @@ class PhaseRun {
   // For speeds: since when in this epoch, and how many samples were done since.
   Clock::time_point began_, last_report_, last_save_;
   int64_t samples_here_ = 0;
+  Teamwork::Balance balance_;
 };
 
 std::string PhaseRun::Where() const {
@@ -105,7 +116,17 @@ std::string PhaseRun::Where() const {
 absl::Status PhaseRun::Prepare() {
   const std::string stream = absl::StrCat(phase_.stage, "/", phase_.layer);
   const uint64_t seed = StreamKey(phase_.seed, stream);
-  seed_ = seed;
+  // Workers see the same order of the data, but noise of their own.
+  seed_ = team_.leads()
+              ? seed
+              : StreamKey(seed, absl::StrCat("worker ", team_.rank()));
+  const RateCorrection rate = CorrectRate(phase_.parallel, team_.workers());
+  rate_factor_ = rate.factor;
+  if (team_.workers() > 1) {
+    observer_->Message(absl::StrCat(Where(), ": ", team_.workers(),
+                                    " workers; learning rate times ",
+                                    rate.factor, " (", rate.why, ")"));
+  }
   TAMER_RETURN_IF_ERROR(Compile());
   sums_.assign(names_.size(), 0.0);
   for (int i = 0; i < progress_.sum_size() && i < sums_.size(); ++i) {
@@ -119,6 +140,8 @@ absl::Status PhaseRun::Prepare() {
   options.buckets = phase_.buckets;
   options.augment = phase_.augment;
   options.prefetch = phase_.augment != nullptr && phase_.augment->dear();
+  options.workers = team_.workers();
+  options.worker = team_.rank();
   loader_ = std::make_unique<Loader>(phase_.data, phase_.scaling, options);
   steps_per_epoch_ = loader_->batches_per_epoch();
   stopped_early_ = phase_.early_stopping != nullptr && progress_.has_best() &&
@@ -169,7 +192,7 @@ absl::Status PhaseRun::Compile() {
     names_.push_back(value.name);
     outputs_.push_back(executor_->FindOutput(value.name));
   }
-  return absl::OkStatus();
+  return team_.Train(*graph);
 }
 
 MetricValues PhaseRun::Means() const {
@@ -201,6 +224,10 @@ PhaseReport PhaseRun::Report(int64_t epoch) const {
 }
 
 absl::Status PhaseRun::Save() {
+  last_save_ = Clock::now();
+  TAMER_RETURN_IF_ERROR(MergeSums());
+  TAMER_RETURN_IF_ERROR(team_.GatherOwn());
+  if (!team_.leads()) return absl::OkStatus();
   progress_.clear_sum();
   for (size_t i = 0; i < names_.size(); ++i) {
     MetricDef* sum = progress_.add_sum();
@@ -208,16 +235,45 @@ absl::Status PhaseRun::Save() {
     sum->set_value(sums_[i]);
   }
   progress_.set_metrics_bytes(log_->bytes());
-  last_save_ = Clock::now();
-  return phase_.save(progress_);
+  const absl::Status status = phase_.save(progress_);
+  team_.ForgetOwn();
+  return status;
+}
+
+// All workers' sums of this epoch, to the first one.
+absl::Status PhaseRun::MergeSums() {
+  sums_.push_back(static_cast<double>(progress_.samples()));
+  TAMER_RETURN_IF_ERROR(team_.MergeSums(&sums_));
+  progress_.set_samples(static_cast<int64_t>(sums_.back()));
+  sums_.pop_back();
+  return absl::OkStatus();
 }
 
 absl::Status PhaseRun::Step(const Batch& batch) {
   const double t = UpdateTime();
   learning_rate_ =
+      rate_factor_ *
       LearningRateAt(phase_.solver, t, static_cast<double>(phase_.epochs));
   executor_->set_learning_rate(static_cast<float>(learning_rate_));
   executor_->set_momentum(static_cast<float>(MomentumAt(phase_.solver, t)));
+  if (batch.size > 0) TAMER_RETURN_IF_ERROR(Train(batch));
+  if (team_.averages_gradients()) {
+    TAMER_RETURN_IF_ERROR(
+        team_.AverageGradients(batch.size, observer_->StopAsked(), SaveDue()));
+  }
+  if (batch.size > 0 || team_.averages_gradients()) {
+    const absl::Status status = executor_->Update(batch, progress_.step());
+    if (!status.ok()) return Annotate(status, Where());
+  }
+  progress_.set_samples(progress_.samples() + batch.size);
+  progress_.set_step(progress_.step() + 1);
+  progress_.set_step_in_epoch(
+      std::min(steps_per_epoch_, progress_.step_in_epoch() + team_.workers()));
+  return absl::OkStatus();
+}
+
+// On a minibatch of this worker.
+absl::Status PhaseRun::Train(const Batch& batch) {
   absl::Status status = executor_->Run(batch, progress_.step());
   if (!status.ok()) return Annotate(status, Where());
   for (size_t i = 0; i < outputs_.size(); ++i) {
@@ -231,12 +287,6 @@ absl::Status PhaseRun::Step(const Batch& batch) {
     }
     sums_[i] += double{value} * batch.size;
   }
-  status = executor_->Update(batch, progress_.step());
-  if (!status.ok()) return Annotate(status, Where());
-  progress_.set_samples(progress_.samples() + batch.size);
-  progress_.set_step(progress_.step() + 1);
-  progress_.set_step_in_epoch(progress_.step_in_epoch() + 1);
-  samples_here_ += batch.size;
   return absl::OkStatus();
 }
 
@@ -297,15 +347,9 @@ absl::StatusOr<bool> PhaseRun::StopEarly(const MetricValues& metrics) {
   return progress_.epoch() - progress_.best_epoch() >= rule.patience();
 }
 
-absl::Status PhaseRun::EndEpoch() {
-  progress_.set_epoch(progress_.epoch() + 1);
-  PhaseReport report = Report(progress_.epoch());
-  EpochMetrics more;
-  if (phase_.validate) {
-    TAMER_ASSIGN_OR_RETURN(more, phase_.validate());
-    report.metrics.insert(report.metrics.end(), more.values.begin(),
-                          more.values.end());
-  }
+// The line of metrics.jsonl, and the observer's.
+absl::Status PhaseRun::Tell(const PhaseReport& report,
+                            const EpochMetrics& more) {
   nlohmann::ordered_json line;
   line["stage"] = phase_.stage;
   if (!phase_.layer.empty()) line["layer"] = phase_.layer;
@@ -315,17 +359,29 @@ absl::Status PhaseRun::EndEpoch() {
   for (const auto& metric : report.metrics) line[metric.first] = metric.second;
   for (const auto& series : more.series) line[series.first] = series.second;
   line["samples_per_second"] = std::round(report.samples_per_second);
+  if (team_.workers() > 1) {
+    line["workers"] = team_.workers();
+    line["waiting_share"] = balance_.waiting;
+    line["slowest_worker"] = balance_.slowest;
+    line["averagings"] = balance_.averagings;
+    line["bytes_sent"] = balance_.bytes;
+  }
   TAMER_RETURN_IF_ERROR(log_->Append(line.dump()));
-  progress_.clear_last();
-  for (const auto& metric : report.metrics) {
-    MetricDef* last = progress_.add_last();
-    last->set_name(metric.first);
-    last->set_value(metric.second);
-  }
   observer_->EpochEnds(report);
-  if (phase_.early_stopping != nullptr) {
-    TAMER_ASSIGN_OR_RETURN(stopped_early_, StopEarly(report.metrics));
+  return absl::OkStatus();
+}
+
+absl::Status PhaseRun::EndEpoch() {
+  TAMER_RETURN_IF_ERROR(MergeSums());
+  TAMER_ASSIGN_OR_RETURN(balance_, team_.TakeBalance());
+  progress_.set_epoch(progress_.epoch() + 1);
+  if (team_.leads()) {
+    team_.ShowCenter();
+    const absl::Status status = Judge();
+    team_.HideCenter();
+    TAMER_RETURN_IF_ERROR(status);
   }
+  TAMER_RETURN_IF_ERROR(team_.Share(&stopped_early_));
   progress_.set_step_in_epoch(0);
   progress_.set_samples(0);
   sums_.assign(sums_.size(), 0.0);
@@ -334,13 +390,50 @@ absl::Status PhaseRun::EndEpoch() {
   return Compile();
 }
 
+// Measures the epoch that is over, puts it on record, and sees whether to stop.
+absl::Status PhaseRun::Judge() {
+  PhaseReport report = Report(progress_.epoch());
+  EpochMetrics more;
+  if (phase_.validate) {
+    TAMER_ASSIGN_OR_RETURN(more, phase_.validate());
+    report.metrics.insert(report.metrics.end(), more.values.begin(),
+                          more.values.end());
+  }
+  TAMER_RETURN_IF_ERROR(Tell(report, more));
+  progress_.clear_last();
+  for (const auto& metric : report.metrics) {
+    MetricDef* last = progress_.add_last();
+    last->set_name(metric.first);
+    last->set_value(metric.second);
+  }
+  if (phase_.early_stopping != nullptr) {
+    TAMER_ASSIGN_OR_RETURN(stopped_early_, StopEarly(report.metrics));
+  }
+  return absl::OkStatus();
+}
+
+bool PhaseRun::SaveDue() const {
+  return Seconds(Clock::now() - last_save_) > phase_.checkpoint_every_seconds ||
+         (phase_.checkpoint_every_steps > 0 &&
+          progress_.step() % phase_.checkpoint_every_steps == 0);
+}
+
 absl::StatusOr<bool> PhaseRun::Run() {
   TAMER_RETURN_IF_ERROR(Prepare());
   while (progress_.epoch() < phase_.epochs && !stopped_early_) {
     const Batch& batch = loader_->Next();
+    const bool epoch_ends = batch.last_in_epoch;
     TAMER_RETURN_IF_ERROR(Step(batch));
-    if (batch.last_in_epoch) TAMER_RETURN_IF_ERROR(EndEpoch());
-    if (observer_->StopAsked()) {
+    // Gradients brought their votes along.
+    const bool votes = !team_.averages_gradients();
+    TAMER_ASSIGN_OR_RETURN(
+        const Teamwork::Agreement agreed,
+        team_.AfterStep(progress_.step(), progress_.epoch(), batch.size,
+                        epoch_ends, votes && observer_->StopAsked(),
+                        votes && SaveDue()));
+    samples_here_ += static_cast<int64_t>(agreed.samples);
+    if (epoch_ends) TAMER_RETURN_IF_ERROR(EndEpoch());
+    if (agreed.stop) {
       TAMER_RETURN_IF_ERROR(Save());
       return false;
     }
@@ -349,12 +442,9 @@ absl::StatusOr<bool> PhaseRun::Run() {
       last_report_ = now;
       observer_->Progress(Report(progress_.epoch() + 1));
     }
-    if (Seconds(now - last_save_) > phase_.checkpoint_every_seconds ||
-        (phase_.checkpoint_every_steps > 0 &&
-         progress_.step() % phase_.checkpoint_every_steps == 0)) {
-      TAMER_RETURN_IF_ERROR(Save());
-    }
+    if (agreed.save) TAMER_RETURN_IF_ERROR(Save());
   }
+  team_.ShowCenter();
   if (phase_.early_stopping != nullptr) TakeBest();
   ForgetAccumulated();
   return true;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "core/collective/collective.h"
 #include "core/data/loader.h"
 #include "core/plan/variables.h"
 #include "core/runtime/scheduler.h"
@@ -37,6 +38,11 @@ struct Phase {
   StepOptions step;
   float checkpoint_every_seconds = 60;
   int64_t checkpoint_every_steps = 0;  // 0: none
+
+  // The workers that train it together, and how; null: this one alone. Only
+  // the first one validates, saves and logs.
+  Collective* group = nullptr;
+  ParallelDef parallel;
 
   // Metrics to add at the end of an epoch (of validation data); may be null.
   std::function<absl::StatusOr<EpochMetrics>()> validate;

@@ -38,6 +38,8 @@ Phase StageRun::NewPhase() {
   phase.step = StepOptionsOf(run_.recipe.def, stage_);
   phase.checkpoint_every_seconds = run_.recipe.def.checkpoint_every_seconds();
   phase.checkpoint_every_steps = run_.recipe.def.checkpoint_every_steps();
+  phase.group = run_.group;
+  phase.parallel = run_.recipe.def.parallel();
   phase.save = [this](const ProgressDef&) { return run_.Save(stage_, data_); };
   // What an earlier generation of this layer left.
   const std::string prefix = absl::StrCat(kState, run_.progress.layer(), "/");
@@ -105,7 +107,7 @@ absl::StatusOr<bool> StageRun::PretrainOne(const PretrainLayer& layer) {
   phase.scaling = setup.scaling;
   phase.graphs = {{0, &setup.graph}};
   std::unique_ptr<RbmMonitor> monitor;
-  if (RbmMonitor::Watches(setup, layer)) {
+  if (run_.leads() && RbmMonitor::Watches(setup, layer)) {
     TAMER_ASSIGN_OR_RETURN(monitor,
                            RbmMonitor::Make(setup, layer, run_.variables.get(),
                                             run_.scheduler.get()));
@@ -136,7 +138,7 @@ absl::StatusOr<bool> StageRun::Finetune() {
   if (finetune.has_early_stopping()) {
     phase.early_stopping = &finetune.early_stopping();
   }
-  if (data_.validation != nullptr) {
+  if (run_.leads() && data_.validation != nullptr) {
     phase.validate = [&] {
       return ValidateOn(finetuning_->network, finetune, *data_.validation,
                         data_.scaling, run_.variables.get(),

@@ -11,6 +11,7 @@ StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage) {
   options.precision = recipe.precision();
   options.accumulate =
       stage.has_accumulate() ? stage.accumulate() : recipe.accumulate();
+  options.apart = recipe.parallel().has_gradients();
   if (stage.has_recompute()) {
     options.recompute = stage.recompute();
   } else if (recipe.has_recompute()) {
@@ -23,7 +24,7 @@ absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
                                        const StepOptions& options,
                                        int64_t batch) {
   StepGraphs step{graph, Graph(&graph.registry())};
-  if (options.accumulate > 1) {
+  if (options.accumulate > 1 || options.apart) {
     TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split, Accumulate(graph));
     step.accumulates = true;
     step.graph = std::move(split.gather);

@@ -14,6 +14,9 @@ struct StepOptions {
   Precision precision = FP32;
   // Minibatches before each update.
   int accumulate = 1;
+  // Whether updates are a graph of their own even so: workers average their
+  // gradients in between.
+  bool apart = false;
   // Whether, and how, values are computed again instead of kept.
   std::optional<RecomputeDef> recompute;
 };

@@ -5,11 +5,14 @@
 
 #include "absl/strings/match.h"
 #include "core/parallel/share.h"
+#include "core/passes/accumulate.h"
+#include "core/passes/solver.h"
 
 namespace tamer {
 namespace {
 
 constexpr char kUpdate[] = "update/";
+constexpr int64_t kVotes = 3;
 
 // Names of the variables that a run of the graph changes.
 std::set<std::string> Changed(const Graph& graph) {
@@ -46,8 +49,45 @@ absl::Status Teamwork::Train(const Graph& graph) {
   }
   if (def_.compress()) own_.push_back("parallel/residual");
   averaging_ = nullptr;  // the old one's sending is over before
+  if (def_.has_gradients()) {
+    // Updates are alike on all workers; what else changes is not.
+    for (const std::string& name : UpdatedBy(graph)) {
+      names.parameters.erase(
+          std::remove(names.parameters.begin(), names.parameters.end(), name),
+          names.parameters.end());
+    }
+    names.optimizer.clear();
+    gradients_ = FlatView();
+    for (const auto& entry : variables_->all()) {
+      const bool sum = absl::StartsWith(entry.first, kAccumulated);
+      if (sum && entry.second.dtype == DType::kFloat) {
+        gradients_.Add(entry.second);
+      }
+    }
+    sums_ = Buffer((gradients_.size() + kVotes) *
+                   static_cast<int64_t>(sizeof(float)));
+  }
   TAMER_ASSIGN_OR_RETURN(averaging_,
                          Averaging::Make(def_, names, group_, variables_));
+  return absl::OkStatus();
+}
+
+absl::Status Teamwork::AverageGradients(int64_t samples, bool stop, bool save) {
+  float* sums = static_cast<float*>(sums_.data());
+  float* votes = sums + gradients_.size();
+  gradients_.Gather(static_cast<float>(samples), sums);
+  votes[0] = static_cast<float>(samples);
+  votes[1] = stop ? 1 : 0;
+  votes[2] = save && leads() ? 1 : 0;
+  const auto began = std::chrono::steady_clock::now();
+  TAMER_RETURN_IF_ERROR(group_->AllReduceSum(sums, gradients_.size() + kVotes));
+  waiting_ +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began)
+          .count();
+  votes_ = {votes[0], votes[1], votes[2]};
+  bytes_ += 2.0 * sizeof(float) * static_cast<double>(gradients_.size()) *
+            (workers() - 1) / workers();
+  if (votes[0] > 0) gradients_.Scatter(1 / votes[0], sums);
   return absl::OkStatus();
 }
 
@@ -69,6 +109,16 @@ absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
     return agreed;
   }
   samples_ += samples;
+  if (def_.has_gradients()) {
+    ++averagings_;
+    agreed = {votes_.stop > 0, votes_.save > 0, votes_.samples};
+    if (!epoch_ends && !agreed.stop && !agreed.save) return agreed;
+    Ballot running;
+    running.samples = static_cast<float>(samples_);
+    samples_ = 0;
+    TAMER_RETURN_IF_ERROR(averaging_->Combine(&running));
+    return agreed;
+  }
   if (!epoch_ends && !PeriodEnds(step, epoch)) return agreed;
   Ballot ballot;
   ballot.samples = static_cast<float>(samples_);
@@ -130,14 +180,15 @@ absl::StatusOr<Teamwork::Balance> Teamwork::TakeBalance() {
   began_ = now;
   const Averaging::Cost cost = averaging_->TakeCost();
   std::vector<float> waiting(workers(), 0);
-  waiting[rank()] =
-      seconds > 0 ? static_cast<float>(cost.waiting / seconds) : 0;
+  const double waited = cost.waiting + waiting_;
+  waiting[rank()] = seconds > 0 ? static_cast<float>(waited / seconds) : 0;
   TAMER_RETURN_IF_ERROR(group_->AllReduceSum(
       waiting.data(), static_cast<int64_t>(waiting.size())));
   for (float share : waiting) balance.waiting += share / waiting.size();
   balance.slowest = static_cast<int>(
       std::min_element(waiting.begin(), waiting.end()) - waiting.begin());
-  balance.bytes = cost.bytes;
+  balance.bytes = cost.bytes + bytes_;
+  waiting_ = bytes_ = 0;
   balance.averagings = static_cast<double>(averagings_);
   averagings_ = 0;
   return balance;

@@ -9,6 +9,7 @@
 #include "core/collective/collective.h"
 #include "core/graph/graph.h"
 #include "core/parallel/averaging.h"
+#include "core/parallel/flat.h"
 #include "core/plan/variables.h"
 
 namespace tamer {
@@ -20,12 +21,20 @@ class Teamwork {
   Teamwork(const ParallelDef& def, Collective* group, Variables* variables)
       : def_(def), group_(group), variables_(variables) {}
 
+  bool averages_gradients() const {
+    return group_ != nullptr && def_.has_gradients();
+  }
   int workers() const { return group_ == nullptr ? 1 : group_->size(); }
   int rank() const { return group_ == nullptr ? 0 : group_->rank(); }
   bool leads() const { return rank() == 0; }
 
   // What the trained graph's nodes change is averaged from now on.
   absl::Status Train(const Graph& graph);
+
+  // With gradients {}: the mean, over all workers' samples, of the gradients
+  // that stand in the "accumulated/…" variables. To be called by all in each
+  // step, between gathering and updating; carries AfterStep's votes along.
+  absl::Status AverageGradients(int64_t samples, bool stop, bool save);
 
   // What all agree on after a step.
   struct Agreement {
@@ -71,6 +80,10 @@ class Teamwork {
   Collective* group_;
   Variables* variables_;
   std::unique_ptr<Averaging> averaging_;
+  FlatView gradients_;
+  Buffer sums_;   // of gradients, and votes
+  Ballot votes_;  // the last sums
+  double waiting_ = 0, bytes_ = 0;
   std::vector<std::string> own_;  // variables in which workers differ
   int64_t samples_ = 0;           // since the last averaging
   int64_t averagings_ = 0;
