@@ -109,6 +109,9 @@ absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
     return agreed;
   }
   samples_ += samples;
+  // What is asked within a period is voted on at its end.
+  stop_ = stop_ || stop;
+  save_ = save_ || save;
   if (def_.has_gradients()) {
     ++averagings_;
     agreed = {votes_.stop > 0, votes_.save > 0, votes_.samples};
@@ -122,8 +125,9 @@ absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
   if (!epoch_ends && !PeriodEnds(step, epoch)) return agreed;
   Ballot ballot;
   ballot.samples = static_cast<float>(samples_);
-  ballot.stop = stop ? 1 : 0;
-  ballot.save = save && leads() ? 1 : 0;
+  ballot.stop = stop_ ? 1 : 0;
+  ballot.save = save_ && leads() ? 1 : 0;
+  stop_ = save_ = false;
   TAMER_RETURN_IF_ERROR(averaging_->Combine(&ballot));
   ++averagings_;
   samples_ = 0;

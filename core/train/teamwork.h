@@ -85,7 +85,8 @@ class Teamwork {
   Ballot votes_;  // the last sums
   double waiting_ = 0, bytes_ = 0;
   std::vector<std::string> own_;  // variables in which workers differ
-  int64_t samples_ = 0;           // since the last averaging
+  bool stop_ = false, save_ = false;
+  int64_t samples_ = 0;  // since the last averaging
   int64_t averagings_ = 0;
   std::chrono::steady_clock::time_point began_ =
       std::chrono::steady_clock::now();
