@@ -196,8 +196,10 @@ void Leave(void* group) {
   if (ended == 0) MPI_Finalize();
 }
 
-// The launcher ends all ranks, within seconds.
-void Abandon(void*) { MPI_Abort(MPI_COMM_WORLD, 1); }
+// The launcher ends all ranks, within seconds. By this exit code tools/launch
+// tells a failed training, which fails again, from a process that died.
+constexpr int kTrainingFailed = 3;
+void Abandon(void*) { MPI_Abort(MPI_COMM_WORLD, kTrainingFailed); }
 
 const TamerList* Query(const char* capability) {
   static TamerCollective table;

@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 
 #include "core/base/version.h"
 #include "ops/builtin.h"
@@ -11,6 +12,19 @@
 namespace tamer {
 namespace {
 
+// Where plugins without a slash are looked for: in TAMER_PLUGIN_PATH, and where
+// Tamer's own (of MPI) stand: beside this program, or as Bazel leaves them.
+std::string PluginPath() {
+  const char* search = std::getenv("TAMER_PLUGIN_PATH");
+  std::string path = search == nullptr ? "" : search;
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return path;
+  const std::string folder = self.parent_path().string();
+  return path + ":" + folder + ":" + folder + "/../plugins/mpi:" + folder +
+         "/../lib/tamer";
+}
+
 int Main(int argc, char** argv) {
   OpRegistry registry;
   Outcome outcome;
@@ -19,8 +33,7 @@ int Main(int argc, char** argv) {
       "Tamer trains neural networks written as protobuf text, on CPUs.");
   app.set_version_flag("--version", std::string("tamer ") + kVersion);
   app.require_subcommand(1);
-  const char* search = std::getenv("TAMER_PLUGIN_PATH");
-  Plugins plugins(search == nullptr ? "" : search);
+  Plugins plugins(PluginPath());
   plugins.Serve(registry);
   app.add_option_function<std::vector<std::string>>(
          "--plugin",
