@@ -11,6 +11,7 @@
 #include "tools/cli/memory.h"
 #include "tools/cli/output.h"
 #include "tools/cli/products.h"
+#include "tools/cli/scaling.h"
 #include "tools/cli/source.h"
 
 namespace tamer {
@@ -20,6 +21,7 @@ struct Options {
   std::vector<std::string> files;
   std::string after;
   bool memory = false;
+  bool parallel = false;
   int64_t batch = 0;
   bool json = false;
 };
@@ -154,6 +156,12 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   }
   TAMER_ASSIGN_OR_RETURN(const NamedNetwork named,
                          OpenNetwork(options.files[0], registry));
+  if (options.parallel) {
+    TAMER_ASSIGN_OR_RETURN(const auto stages, ScalingOf(named, options.batch));
+    std::printf("%s\n", options.json ? stages.dump(2).c_str()
+                                     : ScalingTable(stages).c_str());
+    return absl::OkStatus();
+  }
   Graph graph = named.network;
   if (!options.after.empty()) {
     TAMER_ASSIGN_OR_RETURN(graph, AfterPass(named, options.after));
@@ -197,6 +205,9 @@ void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       ->check(CLI::Range(1, 1 << 20));
   command->add_flag("--memory", options->memory,
                     "Only memory, for each stage.");
+  command->add_flag("--parallel", options->parallel,
+                    "How training by many workers would scale: a step measured "
+                    "here, averaging computed for several networks.");
   command->add_flag("--json", options->json, "Print as JSON.");
   command->footer("Example: tamer describe examples/fashion_dbn/network.pbtxt");
   command->callback([options, registry, outcome] {

@@ -1,0 +1,152 @@
+#include "tools/cli/scaling.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "core/parallel/averaging.h"
+#include "core/parallel/cost.h"
+#include "core/passes/passes.h"
+#include "core/passes/solver.h"
+#include "core/runtime/scheduler.h"
+#include "core/runtime/trial.h"
+#include "tools/cli/output.h"
+
+namespace tamer {
+namespace {
+
+constexpr int kWorkers[] = {2, 4, 8, 16, 64, 256, 1024};
+constexpr double kGigabits[] = {1, 10, 100};
+
+// The fastest of some steps, in seconds.
+absl::StatusOr<double> StepSeconds(const Graph& graph, Precision precision,
+                                   int64_t batch) {
+  TAMER_ASSIGN_OR_RETURN(const Graph fused, Fuse(graph, precision));
+  ThreadOptions threads;
+  threads.intra_op = 1;
+  Scheduler scheduler(threads);
+  PlanOptions options;
+  options.batch = batch;
+  options.threads = 1;
+  Variables variables;
+  TAMER_ASSIGN_OR_RETURN(const auto plan,
+                         Plan::Compile(fused, options, &variables));
+  TrialInputs inputs;
+  inputs.Bind(fused, *plan, 1e-6f);
+  double best = 1e9;
+  const auto began = std::chrono::steady_clock::now();
+  for (int step = 0; step < 200; ++step) {
+    const auto before = std::chrono::steady_clock::now();
+    TAMER_RETURN_IF_ERROR(scheduler.Run(*plan, step));
+    const auto after = std::chrono::steady_clock::now();
+    best =
+        std::min(best, std::chrono::duration<double>(after - before).count());
+    if (std::chrono::duration<double>(after - began).count() > 0.5) break;
+  }
+  return best;
+}
+
+// Bytes of what workers average: parameters, and the optimizer's state if that
+// is averaged, too.
+int64_t AveragedBytes(const Graph& graph, const ParallelDef& def) {
+  const bool state =
+      !def.has_gradients() && OptimizerStateOf(def) == ParallelDef::AVERAGE;
+  const std::vector<std::string> updated = UpdatedBy(graph);
+  const std::set<std::string> parameters(updated.begin(), updated.end());
+  int64_t bytes = 0;
+  for (ValueId id : graph.variables()) {
+    const Value& value = graph.value(id);
+    const bool counts = parameters.count(value.name) > 0 ||
+                        (state && absl::StartsWith(value.name, "update/"));
+    if (counts) bytes += value.type.shape.elements() * SizeOf(value.type.dtype);
+  }
+  return bytes;
+}
+
+absl::StatusOr<nlohmann::ordered_json> OneStage(const NamedNetwork& named,
+                                                const std::string& pass,
+                                                int64_t batch) {
+  TAMER_ASSIGN_OR_RETURN(const Graph graph, AfterPass(named, pass));
+  const ParallelDef& def = named.recipe.def.parallel();
+  nlohmann::ordered_json json;
+  json["stage"] = pass;
+  json["batch"] = batch;
+  json["average_every"] = def.average_every();
+  TAMER_ASSIGN_OR_RETURN(
+      const double seconds,
+      StepSeconds(graph, named.recipe.def.precision(), batch));
+  json["step_seconds"] = seconds;
+  const int64_t bytes = AveragedBytes(graph, def);
+  json["averaged_bytes"] = bytes;
+  json["forecast"] = nlohmann::json::array();
+  for (const double gigabits : kGigabits) {
+    for (const int workers : kWorkers) {
+      Network network;
+      network.bits_per_second = gigabits * 1e9;
+      const ScalingForecast forecast =
+          ForecastScaling(def, workers, bytes, seconds, network);
+      json["forecast"].push_back(
+          {{"gigabits", gigabits},
+           {"workers", workers},
+           {"bytes_sent", forecast.bytes_sent},
+           {"averaging_seconds", forecast.averaging_seconds},
+           {"step_seconds", forecast.step_seconds},
+           {"speedup", forecast.speedup},
+           {"efficiency", forecast.efficiency}});
+    }
+  }
+  return json;
+}
+
+}  // namespace
+
+absl::StatusOr<nlohmann::ordered_json> ScalingOf(const NamedNetwork& named,
+                                                 int64_t batch) {
+  if (!named.has_recipe) {
+    return Invalid(
+        "--parallel needs a recipe: what is averaged follows from "
+        "its stages");
+  }
+  nlohmann::ordered_json stages = nlohmann::json::array();
+  for (const std::string& pass : PassNames(named)) {
+    if (pass == "infer") continue;
+    TAMER_ASSIGN_OR_RETURN(
+        auto stage,
+        OneStage(named, pass,
+                 batch > 0 ? batch : named.recipe.def.batch_size()));
+    stages.push_back(std::move(stage));
+  }
+  return stages;
+}
+
+std::string ScalingTable(const nlohmann::ordered_json& stages) {
+  std::string text;
+  for (const auto& stage : stages) {
+    absl::StrAppendFormat(
+        &text,
+        "%s: a step of %d samples takes %.0f us on one thread; every %d "
+        "step(s) workers average %s\n",
+        stage["stage"].get<std::string>(), stage["batch"].get<int>(),
+        stage["step_seconds"].get<double>() * 1e6,
+        stage["average_every"].get<int>(),
+        BytesText(stage["averaged_bytes"].get<int64_t>()));
+    Table table({"link", "workers", "sent by each", "an averaging", "speedup",
+                 "efficiency"});
+    for (const auto& row : stage["forecast"]) {
+      table.Add(
+          {absl::StrFormat("%g Gb/s", row["gigabits"].get<double>()),
+           absl::StrCat(row["workers"].get<int>()),
+           BytesText(static_cast<int64_t>(row["bytes_sent"].get<double>())),
+           absl::StrFormat("%.2f ms",
+                           row["averaging_seconds"].get<double>() * 1e3),
+           absl::StrFormat("%.1f", row["speedup"].get<double>()),
+           absl::StrFormat("%.0f %%", row["efficiency"].get<double>() * 100)});
+    }
+    absl::StrAppend(&text, table.ToString(), "\n");
+  }
+  return text;
+}
+
+}  // namespace tamer
