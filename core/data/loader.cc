@@ -198,7 +198,8 @@ class Loader::Impl {
   void FillFeatures(const BatchOrder::Rows& rows, int64_t width,
                     float* features) const {
     BatchOrder::Rows after;
-    if (index_ + 1 < per_epoch_) after = order_.at(index_ + 1);
+    const int64_t next = index_ + options_.worker + options_.workers;
+    if (next < per_epoch_) after = order_.at(next);
     // Each thread writes the features whose weights' rows it owns.
     const bool alone = options_.prefetch || rows.size * width < kGrain;
     OnTeam(alone, [&](int thread, int threads) {
