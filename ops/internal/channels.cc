@@ -193,7 +193,8 @@ TAMER_INLINE void LaneSums(const float* dy, const float* y, const float* x,
   for (int64_t r = 0; r < rows; ++r) {
     for (int i = 0; i < kWidth; ++i) {
       const int64_t at = r * stride + i;
-      const float g = !kMasked || y[at] > 0 ? dy[at] : 0.0f;
+      const float all = dy[at];  // a load that depends on nothing is a vector
+      const float g = !kMasked || y[at] > 0 ? all : 0.0f;
       s[i] += g;
       m[i] += g * (x[at] - mean[i]);
     }
@@ -233,7 +234,8 @@ TAMER_INLINE void RunSumsOf(const float* dy, const float* y, const float* x,
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     for (int k = 0; k < kLanes; ++k) {
-      const float g = !kMasked || y[i + k] > 0 ? dy[i + k] : 0.0f;
+      const float all = dy[i + k];
+      const float g = !kMasked || y[i + k] > 0 ? all : 0.0f;
       s[k] += g;
       m[k] += g * (x[i + k] - mean);
     }
@@ -267,11 +269,17 @@ struct Back {
 // kRun: all elements are of channel `c`; else they are of c, c + 1, …
 template <bool kRun, bool kMasked, bool kOut>
 TAMER_INLINE void BackOver(const Back& k, int64_t c, int64_t at, int64_t n) {
+  const float *dy = k.dy + at, *y = kMasked ? k.y + at : dy, *x = k.x + at;
+  const float *mean = k.mean + c, *a = k.a + c, *b = k.b + c, *d = k.d + c;
+  float *dx = k.dx + at, *g_out = kOut ? k.g_out + at : dx;
+  // Where dx is dy, each element is read before it is written.
+#pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t e = at + i, ch = kRun ? c : i;
-    const float g = !kMasked || k.y[e] > 0 ? k.dy[e] : 0.0f;
-    if (kOut) k.g_out[e] = g;
-    k.dx[e] = k.a[ch] * g + k.b[ch] * (k.x[e] - k.mean[ch]) + k.d[ch];
+    const int64_t ch = kRun ? 0 : i;
+    const float all = dy[i];
+    const float g = !kMasked || y[i] > 0 ? all : 0.0f;
+    if (kOut) g_out[i] = g;
+    dx[i] = a[ch] * g + b[ch] * (x[i] - mean[ch]) + d[ch];
   }
 }
 

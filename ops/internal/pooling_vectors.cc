@@ -153,12 +153,63 @@ void PairsOfMax(const float* dy, const uint8_t* place, int64_t n, float* above,
                           _mm512_permutex2var_ps(share[2], second, share[3]));
   }
 }
+
+void MaxOfBox(const float* x, const TapBox& box, int64_t n, float* y,
+              uint8_t* place) {
+  for (int64_t c = 0; c < n; c += kLanes) {
+    const __mmask16 mask = tiles::MaskOf(n - c);
+    __m512 best = _mm512_maskz_loadu_ps(mask, x + c);
+    __m512i at = _mm512_set1_epi32(box.tap);
+    for (int64_t i = 0; i < box.nz; ++i) {
+      for (int64_t j = 0; j < box.ny; ++j) {
+        const float* row = x + c + i * box.step_z + j * box.step_y;
+        const auto tap =
+            static_cast<int>(box.tap + i * box.tap_z + j * box.tap_y);
+        for (int64_t k = 0; k < box.nx; ++k) {
+          Take(_mm512_maskz_loadu_ps(mask, row + k * box.step_x), tap + k,
+               &best, &at);
+        }
+      }
+    }
+    _mm512_mask_storeu_ps(y + c, mask, best);
+    if (place != nullptr) {
+      _mm512_mask_cvtepi32_storeu_epi8(place + c, mask, at);
+    }
+  }
+}
+
+void BoxOfMax(const float* dy, const uint8_t* place, const TapBox& box,
+              int64_t n, float* dx) {
+  for (int64_t c = 0; c < n; c += kLanes) {
+    const __mmask16 mask = tiles::MaskOf(n - c);
+    const __m512 value = _mm512_maskz_loadu_ps(mask, dy + c);
+    const __m512i at =
+        _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, place + c));
+    for (int64_t i = 0; i < box.nz; ++i) {
+      for (int64_t j = 0; j < box.ny; ++j) {
+        float* row = dx + c + i * box.step_z + j * box.step_y;
+        const auto tap =
+            static_cast<int>(box.tap + i * box.tap_z + j * box.tap_y);
+        for (int64_t k = 0; k < box.nx; ++k) {
+          const __mmask16 here = _mm512_mask_cmpeq_epi32_mask(
+              mask, at, _mm512_set1_epi32(tap + static_cast<int>(k)));
+          float* to = row + k * box.step_x;
+          const __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to),
+                                           _mm512_maskz_mov_ps(here, value));
+          _mm512_mask_storeu_ps(to, mask, sum);
+        }
+      }
+    }
+  }
+}
 TAMER_END_TILES
 
 #else
 
 void MaxOfPairs(const float*, const float*, int64_t, float*, uint8_t*) {}
 void PairsOfMax(const float*, const uint8_t*, int64_t, float*, float*) {}
+void MaxOfBox(const float*, const TapBox&, int64_t, float*, uint8_t*) {}
+void BoxOfMax(const float*, const uint8_t*, const TapBox&, int64_t, float*) {}
 
 #endif  // TAMER_TILES
 

@@ -26,7 +26,15 @@ void SpreadOver(const float* dy, float factor, int64_t inner, int64_t n,
 
 void StoreBytes(const int32_t* from, int64_t n, uint8_t* to);
 
-// Whether this CPU runs the two below.
+// A window in a plane with channels last: its elements, as steps between them,
+// and the taps' numbers.
+struct TapBox {
+  int64_t nz = 1, ny = 1, nx = 1;
+  int64_t step_z = 0, step_y = 0, step_x = 0;
+  int32_t tap = 0, tap_z = 0, tap_y = 0;  // of the first, and steps
+};
+
+// Whether this CPU runs those below.
 bool HasPoolVectors();
 
 // The maxima of n windows of 2 x 2 that stand side by side over two rows, and
@@ -37,6 +45,14 @@ void MaxOfPairs(const float* above, const float* below, int64_t n, float* y,
 // The way back: writes both rows' 2 n elements.
 void PairsOfMax(const float* dy, const uint8_t* place, int64_t n, float* above,
                 float* below);
+
+// The maximum of a window whose first element is `x`, for n channels.
+void MaxOfBox(const float* x, const TapBox& box, int64_t n, float* y,
+              uint8_t* place);
+
+// The way back: adds to the window's elements.
+void BoxOfMax(const float* dy, const uint8_t* place, const TapBox& box,
+              int64_t n, float* dx);
 
 }  // namespace tamer
 
