@@ -174,8 +174,8 @@ class AffineOp : public TypedOp<op::Affine> {
     }
     const TensorType y{DType::kFloat, WithBack(inputs[0].shape, units)};
     if (backwards) {
-      if (affine.slope_of() == op::GELU || affine.activation() != op::LINEAR) {
-        return Invalid("slope_of goes with neither GELU nor an activation");
+      if (affine.activation() != op::LINEAR) {
+        return Invalid("slope_of goes with no activation");
       }
       if (inputs[2] != y) {
         return Invalid("z must be ", y.ToString(), ", but is ",

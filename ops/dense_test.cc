@@ -242,29 +242,67 @@ TEST(AffineTest, LargeParametersTransposed) {
   }
 }
 
-// x W' times an activation's derivative: small and large parameters.
+double GeluSlope(double x) {
+  return 0.5 * (1 + std::erf(x / std::sqrt(2.0))) +
+         x * std::exp(-x * x / 2) / std::sqrt(2 * std::acos(-1.0));
+}
+
+// So many rows that blocks of them are finished one by one.
+TEST(DenseTest, ManyRows) {
+  for (op::Activation activation : {op::LINEAR, op::RELU, op::GELU}) {
+    for (int units : {5, 70}) {
+      for (bool bias : {false, true}) {
+        op::Dense dense;
+        dense.set_units(units);
+        dense.set_activation(activation);
+        dense.set_bias(bias);
+        SCOPED_TRACE(absl::StrCat(op::Activation_Name(activation), units));
+        std::vector<Value> inputs = {Random({3, 103, 33}, 1),
+                                     Random({33, units}, 2)};
+        if (bias) inputs.push_back(Random({units}, 3));
+        CheckOp(dense, inputs, {}, [&](const std::vector<Doubles>& in) {
+          Doubles sum = Product(in[0], in[1], 309, 33, units, false, false);
+          Doubles y(sum.size());
+          for (size_t i = 0; i < y.size(); ++i) {
+            if (bias) sum[i] += in[2][i % units];
+            y[i] = Activate(activation, 0, sum[i]);
+          }
+          std::vector<Doubles> outputs = {y};
+          if (activation == op::GELU) outputs.push_back(sum);
+          return outputs;
+        });
+      }
+    }
+  }
+}
+
+// x W' times an activation's derivative: small and large parameters, few rows
+// and many.
 TEST(AffineTest, SlopeOf) {
   for (int in : {9, 301}) {
     for (op::Activation activation :
-         {op::SIGMOID, op::TANH, op::RELU, op::LEAKY_RELU}) {
+         {op::SIGMOID, op::TANH, op::RELU, op::LEAKY_RELU, op::GELU}) {
       op::Affine affine;
       affine.set_transpose_weight(true);
       affine.set_slope_of(activation);
+      const int rows = activation == op::GELU ? 301 : 11;
       affine.set_slope(0.2);
-      CheckOp(affine,
-              {Random({11, 129}, 1), Random({in, 129}, 2), Random({11, in}, 3)},
-              {}, [&](const std::vector<Doubles>& v) {
-                Doubles y = Product(v[0], v[1], 11, 129, in, false, true);
-                for (size_t i = 0; i < y.size(); ++i) {
-                  const double z = v[2][i];
-                  y[i] *= activation == op::SIGMOID ? z * (1 - z)
-                          : activation == op::TANH  ? 1 - z * z
-                          : z > 0                   ? 1
-                          : activation == op::RELU  ? 0
-                                                    : 0.2f;
-                }
-                return std::vector<Doubles>{y};
-              });
+      CheckOp(
+          affine,
+          {Random({rows, 129}, 1), Random({in, 129}, 2), Random({rows, in}, 3)},
+          {}, [&](const std::vector<Doubles>& v) {
+            Doubles y = Product(v[0], v[1], rows, 129, in, false, true);
+            for (size_t i = 0; i < y.size(); ++i) {
+              const double z = v[2][i];
+              y[i] *= activation == op::SIGMOID ? z * (1 - z)
+                      : activation == op::TANH  ? 1 - z * z
+                      : activation == op::GELU  ? GeluSlope(z)
+                      : z > 0                   ? 1
+                      : activation == op::RELU  ? 0
+                                                : 0.2f;
+            }
+            return std::vector<Doubles>{y};
+          });
     }
   }
 }

@@ -302,8 +302,13 @@ TEST(ProductUpdateTest, EqualsTheGradientMadeFirst) {
   }
 }
 
-// Deeper than tiles go: blocks of rows by oneDNN.
+// A panel of columns at a time; and deeper than tiles go, blocks of rows by
+// oneDNN.
 TEST(ProductUpdateTest, DeepProductsToo) {
+  CheckAllRules(Products(1, false), {Random({900, 13}, 1), Random({900, 5}, 2)},
+                13, 5, 1e-4);
+  CheckAllRules(Products(1, false),
+                {Random({2100, 23}, 1), Random({2100, 30}, 2)}, 23, 30, 2e-4);
   CheckAllRules(Products(2, false),
                 {Random({400, 70}, 1), Random({400, 90}, 2),
                  Random({300, 70}, 3), Random({300, 90}, 4)},
@@ -344,7 +349,7 @@ TEST(ProductUpdateTest, Bf16RoundsTheFactorsOnly) {
     return;
   }
   CheckAllRules(settings, exact, 131, 200, 2e-5);
-  // Deep: oneDNN's way.
+  // Deep: by panels.
   settings.mutable_product()->DeleteSubrange(1, 1);
   CheckAllRules(settings,
                 {bf16(Random({600, 70}, 5)), bf16(Random({600, 90}, 6))}, 70,

@@ -233,8 +233,7 @@ void Fuser::RewriteSlope(NodeId id) {
       static_cast<const op::ActivationGradient&>(*node.params);
   const auto* affine = MadeBy<op::Affine>(node.inputs[0]);
   if (affine == nullptr || !ReadOnce(node.inputs[0]) ||
-      gradient.activation() == op::GELU || affine->activation() != op::LINEAR ||
-      affine->slope_of() != op::LINEAR) {
+      affine->activation() != op::LINEAR || affine->slope_of() != op::LINEAR) {
     return;
   }
   const Node& product = graph_.node(graph_.value(node.inputs[0]).node);

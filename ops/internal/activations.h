@@ -8,8 +8,8 @@
 namespace tamer {
 
 // dx[i] = dy[i] * f'(x[i]), the derivative of `activation` being found from the
-// value y[i] = f(x[i]). dx may be dy. Not for GELU, whose value doesn't tell
-// its argument.
+// value y[i] = f(x[i]), but GELU's, whose value doesn't tell its argument, from
+// y[i] = x[i]. dx may be dy.
 void MultiplyBySlope(op::Activation activation, float slope, const float* dy,
                      const float* y, int64_t n, float* dx);
 

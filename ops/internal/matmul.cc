@@ -13,6 +13,7 @@
 #include "ops/internal/fixed_matmul.h"
 #include "ops/internal/prefetch.h"
 #include "ops/internal/primitives.h"
+#include "ops/internal/rows_matmul.h"
 
 namespace tamer {
 namespace {
@@ -298,6 +299,7 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
       (shape.m() < kFewRows && !shape.fixed_b)) {
     sum.precision = FP32;
   }
+  if (auto rows = MakeRowsMatmul(sum, keep_argument)) return rows;
   const bool sums =
       shape.fixed_b ||
       (LargeParameter(sum) && (!sum.transpose_b || sum.precision == BF16));

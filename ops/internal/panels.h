@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "ops/internal/lanes.h"
 #include "ops/internal/matmul.h"
 #include "ops/internal/tiles.h"
 
@@ -72,6 +73,45 @@ void PackRight(const float* from, const MatrixView& view,
       Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
                  MaskOf(view.columns - c), one,
                  InPanels(to, depth, view.columns, d, c));
+    }
+  }
+}
+
+// 16 elements of a row, as many numbers as they hold; zeros from `left` on.
+template <typename Kind>
+Lanes ElementsOfRow(const float* row, int64_t left) {
+  if constexpr (Kind::kPacked == 2) {
+    return (Lanes)PairsOfRow(row, left);
+  } else {
+    return (Lanes)_mm512_maskz_loadu_ps(MaskOf(left), row);
+  }
+}
+
+// B transposed: its rows are columns of the factor, and depth runs along them.
+template <typename Kind>
+void PackRightTransposed(const float* from, const MatrixView& view,
+                         typename Kind::Element* to) {
+  const int64_t columns = view.rows, depth = DepthOf<Kind>(view.columns);
+  for (int64_t c = 0; c < columns; c += kLanes) {
+    for (int64_t next = c + kLanes;
+         next < std::min<int64_t>(columns, c + 2 * kLanes); ++next) {
+      Prefetch(from + next * view.stride, view.columns);
+    }
+    for (int64_t d = 0; d < depth; d += kLanes) {
+      Lanes block[kLanes];
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const float* row = from + (c + lane) * view.stride + Kind::kPacked * d;
+        block[lane] =
+            c + lane < columns
+                ? ElementsOfRow<Kind>(row, view.columns - Kind::kPacked * d)
+                : Lanes{};
+      }
+      TransposeLanes(block);
+      const int64_t rows = std::min<int64_t>(kLanes, depth - d);
+      for (int64_t i = 0; i < rows; ++i) {
+        std::memcpy(InPanels(to, depth, columns, d + i, c), &block[i],
+                    sizeof(block[i]));
+      }
     }
   }
 }

@@ -16,9 +16,18 @@
 
 namespace tamer {
 
-// Deeper products than this spend so little in the update that oneDNN's
-// blocking of the depth is worth more.
-constexpr int64_t kDeepestTile = 512;
+// Deeper products are made a panel of columns at a time, which then stays in
+// the core's own cache while it meets all rows.
+constexpr int64_t kDeepestRow = 512;
+// A panel of this depth fills that cache: oneDNN's blocking of the depth is
+// worth more.
+constexpr int64_t kDeepestTile = 2048;
+
+inline int64_t TotalDepth(const GradientShape& shape) {
+  int64_t depth = 0;
+  for (const GradientShape::Term& term : shape.terms) depth += term.depth;
+  return depth;
+}
 
 // What an update rule may do beside arithmetic, for a number or a vector.
 inline void TakeRoot(float& x) { x = std::sqrt(x); }
@@ -30,9 +39,7 @@ struct UpdatedMatrix {
 };
 
 inline bool CanTile(const GradientShape& shape) {
-  int64_t depth = 0;
-  for (const GradientShape::Term& term : shape.terms) depth += term.depth;
-  return depth <= kDeepestTile && HasTiles(shape.precision == BF16);
+  return TotalDepth(shape) <= kDeepestTile && HasTiles(shape.precision == BF16);
 }
 
 #if TAMER_TILES
@@ -119,21 +126,29 @@ class GradientFactors {
  public:
   using Element = typename Kind::Element;
 
+  // Columns that are packed at a time.
+  static int64_t Width(const GradientShape& shape) {
+    return TotalDepth(shape) <= kDeepestRow
+               ? shape.columns
+               : std::min<int64_t>(kPanel, shape.columns);
+  }
+
   // Elements of memory for any thread.
   static int64_t Elements(const GradientShape& shape) {
     const int64_t rows = Kind::kPacked > 1 ? InLanes(shape.rows) : 0;
-    return Depth(shape) * (InLanes(shape.columns) + rows);
+    return Depth(shape) * (InLanes(Width(shape)) + rows);
   }
 
   GradientFactors(const GradientShape& shape, const KernelArgs& args,
                   IndexRange rows, Element* memory)
-      : shape_(shape), depth_(Depth(shape)), b_(memory) {
-    Element* to = PackB(args, memory);
-    TakeA(args, rows, to);
+      : shape_(shape), args_(args), depth_(Depth(shape)), b_(memory) {
+    TakeA(rows, memory + depth_ * InLanes(Width(shape)));
   }
 
-  Factors<Element> Get() const {
-    return {strips_, num_strips_, b_, depth_, shape_.columns};
+  // With b's columns [begin, end), which are packed for it.
+  Factors<Element> WithColumns(int64_t begin, int64_t end) {
+    PackB(begin, end);
+    return {strips_, num_strips_, b_, depth_, end - begin};
   }
 
  private:
@@ -165,27 +180,27 @@ class GradientFactors {
     return to;
   }
 
-  Element* PackB(const KernelArgs& args, Element* to) {
-    for (int64_t begin = 0; begin < shape_.columns; begin += kPanel) {
-      const int64_t columns = std::min<int64_t>(kPanel, shape_.columns - begin);
+  void PackB(int64_t begin, int64_t end) {
+    Element* to = b_;
+    for (; begin < end; begin += kPanel) {
+      const int64_t columns = std::min<int64_t>(kPanel, end - begin);
       for (size_t i = 0; i < shape_.terms.size(); ++i) {
         to = PackRows(shape_.terms[i].depth,
-                      args.inputs[2 + 2 * i].floats() + begin, shape_.columns,
+                      args_.inputs[2 + 2 * i].floats() + begin, shape_.columns,
                       columns, shape_.terms[i].factor, InLanes(columns), to);
       }
     }
-    return to;
   }
 
   // a as it lies, or in pairs the rows that this thread needs.
-  void TakeA(const KernelArgs& args, IndexRange rows, Element* to) {
+  void TakeA(IndexRange rows, Element* to) {
     const int64_t stride = InLanes(rows.size());
     if constexpr (Kind::kPacked > 1) {
       strips_[num_strips_++] = {to - rows.begin, 1, stride, depth_};
     }
     for (size_t i = 0; i < shape_.terms.size(); ++i) {
       const GradientShape::Term& term = shape_.terms[i];
-      const float* a = args.inputs[1 + 2 * i].floats();
+      const float* a = args_.inputs[1 + 2 * i].floats();
       if constexpr (Kind::kPacked == 1) {
         strips_[num_strips_++] = {a, 1, shape_.rows, term.depth};
         // Tiles read it in an order that no cache foresees.
@@ -201,8 +216,9 @@ class GradientFactors {
 
   static constexpr int kMostTerms = 8;
   const GradientShape& shape_;
+  const KernelArgs& args_;
   const int64_t depth_;
-  const Element* b_;
+  Element* const b_;
   Strip<Element> strips_[kMostTerms];
   int num_strips_ = 0;
 };
@@ -212,11 +228,17 @@ void Update(const GradientShape& shape, const KernelArgs& args,
             const UpdatedMatrix& matrix, const Rule& rule, IndexRange rows,
             void* scratch) {
   const Rule constants = rule;
-  const GradientFactors<Kind> factors(
-      shape, args, rows, static_cast<typename Kind::Element*>(scratch));
-  AllTiles<Kind>(
-      factors.Get(), rows,
-      UpdateSinks<Rule>{constants, matrix, shape.columns, rows.begin});
+  GradientFactors<Kind> factors(shape, args, rows,
+                                static_cast<typename Kind::Element*>(scratch));
+  const int64_t width = GradientFactors<Kind>::Width(shape);
+  for (int64_t begin = 0; begin < shape.columns; begin += width) {
+    UpdatedMatrix part = matrix;
+    part.parameter += begin;
+    for (int s = 0; s < Rule::kStates; ++s) part.state[s] += begin;
+    AllTiles<Kind>(
+        factors.WithColumns(begin, std::min(shape.columns, begin + width)),
+        rows, UpdateSinks<Rule>{constants, part, shape.columns, rows.begin});
+  }
 }
 
 }  // namespace tiles
