@@ -124,13 +124,7 @@ absl::Status CheckParams(const op::Attention& params, const Inputs& inputs) {
 struct Plan {
   Plan(const op::Attention& params, const Inputs& seen, int64_t samples)
       : inputs(seen), batch(samples), heads(params.heads()) {
-    shape.queries = inputs.queries;
-    shape.keys = inputs.keys;
-    shape.width = inputs.width / heads;
-    shape.causal = params.causal();
-    shape.scale = params.scale() > 0
-                      ? params.scale()
-                      : 1 / std::sqrt(static_cast<float>(shape.width));
+    shape = AttentionShapeOf(params, inputs.queries, inputs.keys, inputs.width);
     shape.y_stride = inputs.width;
     shape.q_stride = shape.kv_stride = inputs.width * (inputs.packed ? 3 : 1);
     if (params.rotary()) {

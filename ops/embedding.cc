@@ -185,8 +185,13 @@ class PositionEmbeddingOp : public TypedOp<op::PositionEmbedding> {
   absl::StatusOr<Inference> Infer(const OpParams& params,
                                   Types inputs) const override {
     const op::PositionEmbedding& embedding = Typed(params);
-    TAMER_RETURN_IF_ERROR(CheckCount(inputs, 1, "x"));
-    TAMER_RETURN_IF_ERROR(CheckFloats(inputs));
+    if (inputs.size() != 2) {
+      TAMER_RETURN_IF_ERROR(CheckCount(inputs, 1, "x"));
+    } else if (inputs[1] != TensorType{DType::kInt32, Shape()}) {
+      return Invalid("the first position must be INT32 [], but is ",
+                     inputs[1].ToString());
+    }
+    TAMER_RETURN_IF_ERROR(CheckFloats(inputs.subspan(0, 1)));
     const Shape& x = inputs[0].shape;
     TAMER_RETURN_IF_ERROR(CheckSteps(x, embedding.length()));
     Inference result = Outputs({inputs[0]});
@@ -197,6 +202,10 @@ class PositionEmbeddingOp : public TypedOp<op::PositionEmbedding> {
   }
 
   absl::Status Gradient(GradientBuilder& g) const override {
+    if (g.num_inputs() > 2) {
+      return absl::UnimplementedError(
+          "PositionEmbedding from a position on has no gradient");
+    }
     g.SetGradient(0, g.OutputGradient(0));
     if (!g.Wanted(1)) return absl::OkStatus();
     op::PositionEmbeddingGradient gradient;
@@ -212,9 +221,19 @@ class PositionEmbeddingOp : public TypedOp<op::PositionEmbedding> {
     const int64_t sample =
         spec.inputs[0].shape.dim(1) * spec.inputs[0].shape.dim(2);
     const int64_t batch = spec.inputs[0].shape.dim(0);
+    const int64_t steps = spec.inputs[0].shape.dim(1);
+    const int64_t width = spec.inputs[0].shape.dim(2);
+    const int64_t length = spec.inputs.back().shape.dim(0);
     return MakeKernel([=](const KernelArgs& args) {
+      const int64_t first =
+          args.inputs.size() == 3 ? args.inputs[1].ints()[0] : 0;
+      if (first < 0 || first + steps > length) {
+        return absl::OutOfRangeError(
+            absl::StrCat("positions ", first, " to ", first + steps - 1,
+                         " are not all among ", length));
+      }
       const float* x = args.inputs[0].floats();
-      const float* weight = args.inputs[1].floats();
+      const float* weight = args.inputs.back().floats() + first * width;
       float* y = args.outputs[0].floats();
       ParallelFor(batch, kGrain / sample + 1, [&](int64_t b, int64_t end) {
         for (; b < end; ++b) {

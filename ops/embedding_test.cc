@@ -108,6 +108,22 @@ TEST(EmbeddingTest, InferErrors) {
             "dy must be tokens' [B, 4] and a width, but is [B, 5, 2]");
 }
 
+TEST(PositionEmbeddingTest, FromAPositionOn) {
+  op::PositionEmbedding embedding;
+  embedding.set_length(7);
+  const Value weight = Random({7, 3}, 2);
+  CheckOp(embedding, {Random({2, 2, 3}, 1), Ints({}, {4}), weight}, {},
+          [](const std::vector<std::vector<double>>& in) {
+            std::vector<double> y = in[0];
+            for (size_t i = 0; i < y.size(); ++i) y[i] += in[2][12 + i % 6];
+            return std::vector<std::vector<double>>{y};
+          });
+  EXPECT_EQ(RunOp(embedding, {Random({1, 2, 3}, 1), Ints({}, {6}), weight})
+                .status()
+                .message(),
+            "positions 6 to 7 are not all among 7");
+}
+
 TEST(PositionEmbeddingTest, ValuesAndGradients) {
   for (int length : {0, 4, 6}) {
     op::PositionEmbedding embedding;

@@ -24,6 +24,14 @@ namespace tamer {
 // needs.
 absl::StatusOr<Graph> Infer(const Graph& network);
 
+// A network for prediction that reads tokens, INT32 [B, T], as one that reads
+// the next `tokens` of them: its causal Attention keeps keys and values of all
+// positions before in variables (see op/CachedAttention), and input "position",
+// INT32 [], says how many these are. Logits are the whole network's. An error
+// if some op's answer at a position depends on others in another way.
+inline constexpr char kDecodePosition[] = "position";
+absl::StatusOr<Graph> Decode(const Graph& network, int64_t tokens);
+
 // The same graph with less to do, its outputs and variables unchanged: a
 // product of matrices that only an update reads goes into the update, a row sum
 // too; an activation's gradient into the product before it. What nothing needs

@@ -139,6 +139,19 @@ TAMER_VECTORIZED void Attend(const AttentionShape& shape,
 
 }  // namespace
 
+AttentionShape AttentionShapeOf(const op::Attention& params, int64_t queries,
+                                int64_t keys, int64_t width) {
+  AttentionShape shape;
+  shape.queries = queries;
+  shape.keys = keys;
+  shape.width = width / params.heads();
+  shape.causal = params.causal();
+  shape.scale = params.scale() > 0
+                    ? params.scale()
+                    : 1 / std::sqrt(static_cast<float>(shape.width));
+  return shape;
+}
+
 RotaryTable::RotaryTable(int64_t positions, int64_t width, float base)
     : half_(width / 2) {
   for (int64_t position = 0; position < positions; ++position) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "proto/ops/attention.pb.h"
+
 // Attention of one head of one sample, forward and back, on one thread: queries
 // in blocks of 48, keys in blocks of 192, the softmax of a row being made as
 // its keys' blocks come (Dao et al. 2022). All heads are independent of one
@@ -20,6 +22,10 @@ struct AttentionShape {
   // and of its gradient; of the gradients of q, k and v.
   int64_t q_stride = 0, kv_stride = 0, y_stride = 0;
 };
+
+// All but the strides.
+AttentionShape AttentionShapeOf(const op::Attention& params, int64_t queries,
+                                int64_t keys, int64_t width);
 
 // The turns of rotary positions: cos and sin of position * base ^ (-2 i / d).
 class RotaryTable {

@@ -21,7 +21,7 @@ struct MatmulShape {
   op::Activation activation = op::LINEAR;
   float slope = 0;
   // If not LINEAR, a further input z of C's shape, and C is multiplied by this
-  // activation's derivative at the argument that gave z.
+  // activation's derivative at the argument that gave z; GELU's at z itself.
   op::Activation slope_of = op::LINEAR;
   Precision precision = FP32;
   // Whether B and the bias keep the values of the first run.

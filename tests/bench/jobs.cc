@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 
 #include "absl/strings/match.h"
@@ -54,6 +55,30 @@ constexpr char kLstm[] = R"(
   node { name: "logits" input: "h" op { [op/Dense] { units: 10 } } }
   output: "logits")";
 
+// Causal, pre-norm: 4 blocks of 128 on contexts of 128 bytes.
+constexpr char kTransformer[] = R"(
+  input { name: "tokens" type: INT32 shape: [128] }
+  block {
+    name: "layer"
+    input: "x"
+    node { name: "norm1" input: "x" op { [op/LayerNorm] {} } }
+    node { name: "qkv" input: "norm1" op { [op/Dense] { units: 384 } } }
+    node { name: "attention" input: "qkv" op { [op/Attention] { heads: 4 causal: true } } }
+    node { name: "out" input: "attention" op { [op/Dense] { units: 128 } } }
+    node { name: "sum1" input: "x" input: "out" op { [op/Add] {} } }
+    node { name: "norm2" input: "sum1" op { [op/LayerNorm] {} } }
+    node { name: "up" input: "norm2" op { [op/Dense] { units: 512 activation: GELU } } }
+    node { name: "down" input: "up" op { [op/Dense] { units: 128 } } }
+    node { name: "sum2" input: "sum1" input: "down" op { [op/Add] {} } }
+    output: "sum2"
+  }
+  node { name: "embedding" input: "tokens" op { [op/Embedding] { vocabulary: 256 width: 128 } } }
+  node { name: "positions" input: "embedding" op { [op/PositionEmbedding] {} } }
+  node { name: "layers" input: "positions" block: "layer" repeat: 4 }
+  node { name: "norm" input: "layers" op { [op/LayerNorm] {} } }
+  node { name: "logits" input: "norm" op { [op/Dense] { units: 256 } } }
+  output: "logits")";
+
 template <typename Message>
 Message Parse(const std::string& text) {
   Message message;
@@ -65,9 +90,12 @@ Graph Network(const std::string& text) {
   return Check(ParseGraph(text, "bench", &Registry()));
 }
 
-Graph Training(const std::string& network) {
+Graph Training(const std::string& network,
+               const std::string& loss = "SoftmaxCrossEntropy",
+               FinetuneDef::Target target = FinetuneDef::LABELS) {
   FinetuneDef finetune;
-  finetune.mutable_loss()->set_type_url("op/SoftmaxCrossEntropy");
+  finetune.mutable_loss()->set_type_url("op/" + loss);
+  finetune.set_target(target);
   return Check(Finetune(
       Network(network), finetune,
       Parse<SolverDef>("nesterov { learning_rate: 0.1 momentum: 0.9 }")));
@@ -104,6 +132,13 @@ const std::vector<Kind>& Kinds() {
       {"lenet_train", [] { return Training(kLenet); }, {10, 100}},
       {"dbn_finetune", [] { return Training(kDbn); }, {100}},
       {"lstm_train", [] { return Training(kLstm); }, {32}},
+      // A sample is a context of 128 tokens.
+      {"transformer_train",
+       [] {
+         return Training(kTransformer, "SequenceCrossEntropy",
+                         FinetuneDef::NEXT_TOKEN);
+       },
+       {8}},
   };
   return *kinds;
 }
@@ -145,7 +180,10 @@ double Job::Flops() const {
     const std::string& op = node.op->name();
     const bool product = op == "Dense" || op == "Affine" || op == "MatMul" ||
                          op == "Lstm" || op == "RecurrentGradient";
-    if (!product && !absl::StartsWith(op, "Conv")) continue;
+    if (!product && !absl::StartsWith(op, "Conv") &&
+        !absl::StartsWith(op, "Attention")) {
+      continue;
+    }
     flops += node.op->Flops(BoundSpec(graph, node, batch));
   }
   return flops;
@@ -220,7 +258,13 @@ Stepper::Stepper(const Job& job, int threads)
       input_ = input;
       for (int i = 0; i < kMinibatches; ++i) {
         features_.emplace_back(n * static_cast<int64_t>(sizeof(float)));
-        FillUniform(7, i, n, static_cast<float*>(features_.back().data()));
+        float* features = static_cast<float*>(features_.back().data());
+        FillUniform(7, i, n, features);
+        if (value.type.dtype != DType::kInt32) continue;
+        for (int64_t e = 0; e < n; ++e) {  // bytes
+          const int32_t token = static_cast<int32_t>(256 * features[e]);
+          std::memcpy(features + e, &token, sizeof(token));
+        }
       }
     }
   }

@@ -32,6 +32,7 @@ void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDescribe(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddProfile(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddGenerate(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddComplete(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddFeatures(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddLikelihood(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddProducts(CLI::App* app, const OpRegistry* registry, Outcome* outcome);

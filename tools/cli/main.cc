@@ -51,6 +51,7 @@ int Main(int argc, char** argv) {
   AddPredict(&app, &registry, &outcome);
   AddFeatures(&app, &registry, &outcome);
   AddGenerate(&app, &registry, &outcome);
+  AddComplete(&app, &registry, &outcome);
   AddLikelihood(&app, &registry, &outcome);
   AddProducts(&app, &registry, &outcome);
   AddDiff(&app, &registry, &outcome);

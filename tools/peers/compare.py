@@ -39,6 +39,8 @@ TARGETS = {
     "dbn_finetune_100_bf16": 3,
     "lstm_train_32": 1,
     "lstm_train_32_bf16": 1,
+    "transformer_train_8": 1.6,
+    "transformer_train_8_bf16": 2.5,
 }
 MEMORY_JOBS, MEMORY_TARGET = ["mlp_train_10", "mlp_train_100"], 0.25
 

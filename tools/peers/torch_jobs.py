@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torch_transformer import Transformer
+
 BATCHES = 10  # how many minibatches of data there are; steps cycle through them
 CHUNKS = 10  # the speed is the best of so many chunks of the time
 LEARNING_RATE, MOMENTUM = 0.02, 0.9
@@ -110,6 +112,9 @@ class Train:
     def __init__(self, mode, variant, batch, **network):
         features, net = self.network(variant, **network)
         self.data, self.labels = toy_data(batch, features)
+        self.begin(net, mode, variant)
+
+    def begin(self, net, mode, variant):
         self.model = Loss(net)
         self.loss = self.model
         if mode == "script":
@@ -158,12 +163,12 @@ class ImageTrain(Train):
     choice of convolutions is oneDNN; "native" ones are tried too."""
 
     VARIANTS = {
-        mode: ["first", "last", "last lean", "first lean", "native lean"]
+        mode: [PLAIN, "first", "last", "last lean", "first lean", "native lean"]
         for mode in ("eager", "script")
     }
 
     def __init__(self, mode, variant, batch):
-        order, *lean = variant.split()
+        order, *lean = variant.replace(PLAIN, "first").split()
         torch._C._set_mkldnn_enabled(order != "native")
         self.data, self.labels = toy_data(batch, 784)
         memory = torch.channels_last if order == "last" else torch.contiguous_format
@@ -204,6 +209,22 @@ class TrainLstm(Train):
 
     def network(self, variant, steps, features, units):
         return steps * features, LastOfLstm(steps, features, units)
+
+
+class TrainText(Train):
+    """The next of a text's tokens, by a causal transformer."""
+
+    CONTEXT, VOCABULARY = 128, 256
+
+    def __init__(self, mode, variant, batch):
+        # Counts by one or two steps from anywhere.
+        n = BATCHES * batch
+        start = torch.randint(self.VOCABULARY, (n, 1))
+        step = torch.randint(1, 3, (n, 1))
+        text = (start + step * torch.arange(self.CONTEXT + 1)) % self.VOCABULARY
+        self.data = text[:, :-1].contiguous().split(batch)
+        self.labels = [t.flatten() for t in text[:, 1:].split(batch)]
+        self.begin(Transformer(variant == PLAIN), mode, variant)
 
 
 def cd1(
@@ -446,6 +467,8 @@ JOBS = {
         functools.partial(TrainLstm, steps=50, features=64, units=128),
         32,
     ),
+    # A sample is a context of 128 tokens.
+    "transformer_train_8": (functools.partial(TrainText), 8),
 }
 
 
