@@ -114,7 +114,8 @@ float AdapterScale(const AdaptersDef& adapters);
 //   details after Hinton 2010, "A practical guide to training restricted
 //   Boltzmann machines": hidden states are sampled when driven by data,
 //   reconstructions and the last hidden update use probabilities (section 3),
-//   persistent chains samples.
+//   persistent chains samples. A Conv2D node's statistics are its gradients,
+//   its visible bias [channels]. Lee et al. 2009.
 // autoencoder: the same, with a decoder and backpropagation through these two
 //   layers. Bengio et al. 2007; Vincent et al. 2010 (denoising); Rifai et al.
 //   2011 (contractive).

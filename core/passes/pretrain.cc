@@ -7,6 +7,7 @@
 #include "core/base/suggest.h"
 #include "core/passes/copy.h"
 #include "core/passes/passes.h"
+#include "proto/ops/conv.pb.h"
 #include "proto/ops/dense.pb.h"
 
 namespace tamer {
@@ -66,11 +67,31 @@ absl::Status CheckRbm(const RbmDef& rbm) {
                     "particles", rbm.particles(), "1 to 1000000");
 }
 
+absl::Status CheckConvRbm(const Graph& network, const PretrainLayer& layer) {
+  const Node& node = network.node(network.FindNode(layer.node()));
+  const auto& conv = static_cast<const op::Conv2D&>(*node.params);
+  if (!conv.bias() ||
+      (conv.activation() != op::SIGMOID && conv.activation() != op::RELU)) {
+    return Invalid("an RBM needs a Conv2D with activation: SIGMOID or RELU ",
+                   "and a bias");
+  }
+  if (!node.share_with.empty()) {
+    return Invalid("it shares the parameters of \"", node.share_with,
+                   "\"; pretrain that node");
+  }
+  if (layer.rbm().persistent() || layer.rbm().has_sparsity()) {
+    return Invalid("a convolutional RBM has neither persistent chains nor a ",
+                   "sparsity target");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMethod(const Graph& network, const PretrainLayer& layer) {
   TAMER_RETURN_IF_ERROR(CheckNode(network, layer));
   switch (layer.method_case()) {
     case PretrainLayer::kRbm:
       TAMER_RETURN_IF_ERROR(CheckRbm(layer.rbm()));
+      if (IsConv(network, layer.node())) return CheckConvRbm(network, layer);
       return CheckDense(network, layer.node(), "an RBM",
                         layer.rbm().has_sparsity());
     case PretrainLayer::kAutoencoder: {
@@ -145,7 +166,11 @@ absl::StatusOr<Graph> Dispatch(const Graph& network, const PretrainLayer& layer,
   options.for_prediction = true;
   TAMER_ASSIGN_OR_RETURN(Graph trunk,
                          CopyNeeded(network, {layer.node()}, options, nullptr));
-  if (layer.has_rbm()) return PretrainRbm(std::move(trunk), layer, solver);
+  if (layer.has_rbm()) {
+    return IsConv(network, layer.node())
+               ? PretrainConvRbm(std::move(trunk), layer, solver)
+               : PretrainRbm(std::move(trunk), layer, solver);
+  }
   if (layer.has_autoencoder()) {
     return PretrainAutoencoder(std::move(trunk), layer, solver);
   }

@@ -28,6 +28,10 @@ class PretrainBuilder {
                   const std::vector<std::string>& inputs) {
     return AddNamed(prefix_ + suffix, op, inputs);
   }
+  // The same with the parameters of node `share_with`.
+  std::string AddSharing(const std::string& suffix, const OpParams& op,
+                         const std::vector<std::string>& inputs,
+                         const std::string& share_with);
   std::string AddNamed(const std::string& name, const OpParams& op,
                        const std::vector<std::string>& inputs);
   // A parameter of this name and shape, not decayed if it is a vector.
@@ -59,6 +63,9 @@ int64_t WidthOf(const Graph& graph, const std::string& value);
 std::string WeightOf(const std::string& node);
 std::string BiasOf(const std::string& node);
 
+// Whether the node is a Conv2D, of which an RBM is convolutional.
+bool IsConv(const Graph& graph, const std::string& node);
+
 // What pretraining adds to a Dense node: biases of what stands below it, and
 // weights downwards where they are not its own transposed.
 std::string VisibleBiasOf(const std::string& node);
@@ -82,6 +89,8 @@ absl::StatusOr<Graph> CopyCorrupted(const Graph& graph,
 // Each takes the network for prediction up to the layer's node.
 absl::StatusOr<Graph> PretrainRbm(Graph trunk, const PretrainLayer& layer,
                                   const SolverDef& solver);
+absl::StatusOr<Graph> PretrainConvRbm(Graph trunk, const PretrainLayer& layer,
+                                      const SolverDef& solver);
 absl::StatusOr<Graph> PretrainAutoencoder(Graph trunk,
                                           const PretrainLayer& layer,
                                           const SolverDef& solver);

@@ -4,6 +4,7 @@
 #include "core/passes/copy.h"
 #include "core/passes/pretrain.h"
 #include "core/passes/solver.h"
+#include "proto/ops/conv.pb.h"
 #include "proto/ops/dense.pb.h"
 #include "proto/ops/pretrain.pb.h"
 #include "proto/ops/shape.pb.h"
@@ -14,6 +15,17 @@ std::string PretrainBuilder::AddNamed(const std::string& name,
                                       const OpParams& op,
                                       const std::vector<std::string>& inputs) {
   if (status_.ok()) status_ = graph_.AddNode(name, op, inputs).status();
+  return name;
+}
+
+std::string PretrainBuilder::AddSharing(const std::string& suffix,
+                                        const OpParams& op,
+                                        const std::vector<std::string>& inputs,
+                                        const std::string& share_with) {
+  const std::string name = prefix_ + suffix;
+  if (status_.ok()) {
+    status_ = graph_.AddNode(name, op, inputs, share_with).status();
+  }
   return name;
 }
 
@@ -72,6 +84,12 @@ absl::StatusOr<std::string> OnlyInput(const Graph& network) {
 
 int64_t WidthOf(const Graph& graph, const std::string& value) {
   return graph.value(graph.FindValue(value)).type.shape.back();
+}
+
+bool IsConv(const Graph& graph, const std::string& node) {
+  const NodeId id = graph.FindNode(node);
+  return id >= 0 &&
+         graph.node(id).params->GetDescriptor() == op::Conv2D::descriptor();
 }
 
 std::string WeightOf(const std::string& node) { return node + "/weight"; }

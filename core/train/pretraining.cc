@@ -28,10 +28,14 @@ absl::StatusOr<std::vector<double>> MeanBelow(const PretrainSetup& setup,
   TAMER_RETURN_IF_ERROR(ForEachOutput(
       trunk, trunk.value(trunk.outputs()[0]).name, *setup.train, setup.scaling,
       variables, scheduler, [&](const Tensor& rows, const Batch& batch) {
-        const int64_t width = rows.shape.back();
-        sums.resize(width);
-        for (int64_t i = 0; i < batch.size * width; ++i) {
-          sums[i % width] += rows.floats()[i];
+        // Of images [B, channels, height, width] each channel's is wanted.
+        const bool images = rows.shape.rank() == 4;
+        const int64_t units = images ? rows.shape.dim(1) : rows.shape.back();
+        const int64_t each = images ? rows.shape.dim(2) * rows.shape.dim(3) : 1;
+        sums.resize(units);
+        for (int64_t i = 0; i < batch.size * units * each; ++i) {
+          sums[i / each % units] +=
+              rows.floats()[i] / static_cast<double>(each);
         }
       }));
   for (double& sum : sums) sum /= static_cast<double>(setup.train->size);
@@ -254,6 +258,7 @@ bool RbmMonitor::Watches(const PretrainSetup& setup,
                          const PretrainLayer& layer) {
   if (!layer.has_rbm() || layer.rbm().visible() == RECTIFIED) return false;
   const Node& node = setup.network.node(setup.network.FindNode(layer.node()));
+  if (node.params->GetDescriptor() != op::Dense::descriptor()) return false;
   return static_cast<const op::Dense&>(*node.params).activation() ==
          op::SIGMOID;
 }

@@ -67,6 +67,12 @@ PretrainLayer Contrastive(const op::RandomView& view) {
 TEST_F(PretextTest, TrunksFollowTheirLosssSlope) {
   // What is normalised bends more than most: a smaller step.
   CheckSlopes(kVision, kMasked, 2e-3f);
+  op::RandomView view;
+  view.set_shift(1);
+  view.set_flip(0.5f);
+  view.set_noise(0.1f);
+  // The projection's RELU has kinks: smaller still.
+  CheckSlopes(kVision, Contrastive(view), 2e-4f);
   CheckSlopes(kLanguage, "node: 'code' causal {}");
   CheckSlopes(kLanguage, "node: 'code' causal { tied: true }");
   CheckSlopes(kLanguage, "node: 'code' masked_tokens { mask: 0.5 }");
