@@ -4,6 +4,7 @@
 
 #include "core/base/cpu.h"
 #include "core/graph/text.h"
+#include "core/passes/fold.h"
 #include "core/passes/passes.h"
 #include "core/train/checkpoint.h"
 #include "core/train/files.h"
@@ -149,6 +150,31 @@ absl::StatusOr<PredictionGraph> MakePredictionGraph(const Product& product) {
   return result;
 }
 
+namespace {
+
+// The graph with its norms within the layers before them, whose parameters are
+// added to the product's.
+absl::StatusOr<Graph> WithFoldedNorms(const Graph& graph,
+                                      Variables* variables) {
+  std::vector<FoldedNorm> folded;
+  TAMER_ASSIGN_OR_RETURN(Graph result, FoldNorms(graph, &folded));
+  for (const FoldedNorm& one : folded) {
+    const auto add = [&](const char* name) {
+      const ValueId id = result.FindValue(absl::StrCat(one.norm, "/", name));
+      return variables->Add(result.value(id).name, result.value(id).type);
+    };
+    TAMER_ASSIGN_OR_RETURN(const Tensor weight, add("weight"));
+    TAMER_ASSIGN_OR_RETURN(const Tensor bias, add("bias"));
+    const auto find = [&](const std::string& name) {
+      return variables->Find(name);
+    };
+    TAMER_RETURN_IF_ERROR(FoldWeights(one, find, weight, bias));
+  }
+  return result;
+}
+
+}  // namespace
+
 Predictor::Predictor(std::unique_ptr<Product> product,
                      PredictionGraph prediction, const ThreadOptions& threads)
     : product_(std::move(product)),
@@ -180,6 +206,8 @@ absl::StatusOr<std::unique_ptr<Predictor>> Predictor::Open(
     return Invalid(path, ": the network's input \"", input.name, "\" is ",
                    input.type.ToString(), "; a Predictor feeds FLOAT");
   }
+  TAMER_ASSIGN_OR_RETURN(prediction.graph,
+                         WithFoldedNorms(graph, &product->variables));
   TAMER_ASSIGN_OR_RETURN(prediction.graph, Fuse(prediction.graph, precision));
   return std::unique_ptr<Predictor>(
       new Predictor(std::move(product), std::move(prediction), threads));

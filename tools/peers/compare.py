@@ -29,6 +29,8 @@ TARGETS = {
     "infer_100_bf16": 2,
     "lenet_train_10": 4,
     "lenet_train_100": 2.5,
+    "resnet_train_32": 1.5,
+    "resnet_train_100": 1.5,
     "dbn_rbm1_100": 2,
     "dbn_rbm1_100_bf16": 3,
     "dbn_rbm2_100": 2,

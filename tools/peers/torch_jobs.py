@@ -158,6 +158,46 @@ def lenet():
     )
 
 
+def conv_norm(inputs, outputs, size=3, stride=1):
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
+class Residual(nn.Module):
+    """Two convolutions whose result is added to the input, or with a stride to a
+    convolution of it."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.first = conv_norm(inputs, outputs, 3, stride)
+        self.second = conv_norm(outputs, outputs)
+        self.skip = nn.Identity()
+        if stride > 1:
+            self.skip = conv_norm(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.second(F.relu_(self.first(x)))
+        return F.relu_(y.add_(self.skip(x)))
+
+
+def resnet():
+    """examples/resnet without its dropout."""
+    return nn.Sequential(
+        conv_norm(1, 16),
+        nn.ReLU(inplace=True),
+        Residual(16, 16, 1),
+        Residual(16, 32, 2),
+        Residual(32, 32, 1),
+        Residual(32, 64, 2),
+        Residual(64, 64, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
+
+
 class ImageTrain(Train):
     """Train on images, whose memory has channels first or last. PyTorch's own
     choice of convolutions is oneDNN; "native" ones are tried too."""
@@ -167,7 +207,7 @@ class ImageTrain(Train):
         for mode in ("eager", "script")
     }
 
-    def __init__(self, mode, variant, batch):
+    def __init__(self, mode, variant, batch, net):
         order, *lean = variant.replace(PLAIN, "first").split()
         torch._C._set_mkldnn_enabled(order != "native")
         self.data, self.labels = toy_data(batch, 784)
@@ -176,7 +216,7 @@ class ImageTrain(Train):
             x.view(batch, 1, 28, 28).contiguous(memory_format=memory)
             for x in self.data
         ]
-        self.model = Loss(lenet().to(memory_format=memory))
+        self.model = Loss(net().to(memory_format=memory))
         self.loss = torch.jit.script(self.model) if mode == "script" else self.model
         if lean:
             self.solver = LeanNesterov(self.model.parameters())
@@ -454,8 +494,10 @@ JOBS = {
     "rbm_100": (functools.partial(Rbm, visible=784, hidden=500), 100),
     "infer_1": (functools.partial(Infer, sizes=MLP), 1),
     "infer_100": (functools.partial(Infer, sizes=MLP), 100),
-    "lenet_train_10": (functools.partial(ImageTrain), 10),
-    "lenet_train_100": (functools.partial(ImageTrain), 100),
+    "lenet_train_10": (functools.partial(ImageTrain, net=lenet), 10),
+    "lenet_train_100": (functools.partial(ImageTrain, net=lenet), 100),
+    "resnet_train_32": (functools.partial(ImageTrain, net=resnet), 32),
+    "resnet_train_100": (functools.partial(ImageTrain, net=resnet), 100),
     "dbn_rbm1_100": (functools.partial(Rbm, visible=784, hidden=500), 100),
     "dbn_rbm2_100": (functools.partial(Rbm, visible=500, hidden=500), 100),
     "dbn_rbm3_100": (functools.partial(Rbm, visible=500, hidden=2000), 100),
