@@ -95,6 +95,8 @@ class Averaging::Impl {
 
   absl::Status Combine(Ballot* ballot) {
     const auto began = Clock::now();
+    // A group does one thing at a time.
+    if (sender_.joinable()) sender_.join();
     const float samples = ballot->samples;
     float votes[3] = {ballot->samples, ballot->stop, ballot->save};
     TAMER_RETURN_IF_ERROR(group_.AllReduceSum(votes, 3));

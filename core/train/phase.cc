@@ -24,6 +24,8 @@ using Clock = std::chrono::steady_clock;
 // Copies of the best epoch's parameters are variables too, so that a rolling
 // checkpoint holds them.
 constexpr char kBest[] = "best/";
+// Ends each worker's row of sums in a checkpoint.
+constexpr char kSamples[] = "samples";
 
 // What waits for an update's other minibatches.
 bool IsAccumulated(const std::string& name) {
@@ -59,6 +61,7 @@ class PhaseRun {
   absl::StatusOr<bool> StopEarly(const MetricValues& metrics);
   absl::Status Save();
   absl::Status MergeSums();
+  void TakeSums();
   absl::Status Train(const Batch& batch);
   absl::Status Tell(const PhaseReport& report, const EpochMetrics& more);
   MetricValues Means() const;
@@ -128,10 +131,7 @@ absl::Status PhaseRun::Prepare() {
                                     rate.factor, " (", rate.why, ")"));
   }
   TAMER_RETURN_IF_ERROR(Compile());
-  sums_.assign(names_.size(), 0.0);
-  for (int i = 0; i < progress_.sum_size() && i < sums_.size(); ++i) {
-    sums_[i] = progress_.sum(i).value();
-  }
+  TakeSums();
   LoaderOptions options;
   options.batch = phase_.batch;
   options.seed = seed;
@@ -165,6 +165,33 @@ std::vector<BatchShape> PhaseRun::Shapes() const {
   }
   if (size % full > 0) shapes.push_back({size % full, 0});
   return shapes;
+}
+
+// The sums of this epoch so far, as Save() left them. With several workers each
+// had a row of its own, and takes it up again, or with other workers its share
+// of the rows: a sum is added up once, when the epoch ends, so that an
+// interruption doesn't change its last bits.
+void PhaseRun::TakeSums() {
+  sums_.assign(names_.size(), 0.0);
+  const int width = static_cast<int>(names_.size()) + 1;
+  const bool rows = progress_.sum_size() > 0 &&
+                    progress_.sum(progress_.sum_size() - 1).name() == kSamples;
+  if (!rows) {
+    for (int i = 0; i < progress_.sum_size() && i < sums_.size(); ++i) {
+      sums_[i] = progress_.sum(i).value();
+    }
+    return;
+  }
+  progress_.set_samples(0);
+  for (int row = team_.rank(); (row + 1) * width <= progress_.sum_size();
+       row += team_.workers()) {
+    for (int i = 0; i + 1 < width; ++i) {
+      sums_[i] += progress_.sum(row * width + i).value();
+    }
+    progress_.set_samples(
+        progress_.samples() +
+        static_cast<int64_t>(progress_.sum(row * width + width - 1).value()));
+  }
 }
 
 // The executor of the graph that this epoch trains.
@@ -225,14 +252,20 @@ PhaseReport PhaseRun::Report(int64_t epoch) const {
 
 absl::Status PhaseRun::Save() {
   last_save_ = Clock::now();
-  TAMER_RETURN_IF_ERROR(MergeSums());
+  std::vector<std::string> names = names_;
+  std::vector<double> sums = sums_;
+  if (team_.workers() > 1) {
+    names.push_back(kSamples);
+    sums.push_back(static_cast<double>(progress_.samples()));
+    TAMER_RETURN_IF_ERROR(team_.GatherRows(&sums));
+  }
   TAMER_RETURN_IF_ERROR(team_.GatherOwn());
   if (!team_.leads()) return absl::OkStatus();
   progress_.clear_sum();
-  for (size_t i = 0; i < names_.size(); ++i) {
+  for (size_t i = 0; i < sums.size(); ++i) {
     MetricDef* sum = progress_.add_sum();
-    sum->set_name(names_[i]);
-    sum->set_value(sums_[i]);
+    sum->set_name(names[i % names.size()]);
+    sum->set_value(sums[i]);
   }
   progress_.set_metrics_bytes(log_->bytes());
   const absl::Status status = phase_.save(progress_);

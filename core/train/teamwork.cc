@@ -140,18 +140,35 @@ absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
   return agreed;
 }
 
-absl::Status Teamwork::MergeSums(std::vector<double>* sums) {
+absl::Status Teamwork::GatherRows(std::vector<double>* row) {
   if (group_ == nullptr) return absl::OkStatus();
-  // A double is sent as two floats, its value and what that left out.
-  std::vector<float> parts;
-  for (double sum : *sums) {
-    parts.push_back(static_cast<float>(sum));
-    parts.push_back(static_cast<float>(sum - parts.back()));
+  // A double is sent as floats: its value, and twice what that left out.
+  constexpr int kParts = 3;
+  const size_t width = row->size();
+  std::vector<float> parts(kParts * width * workers(), 0.0f);
+  for (size_t i = 0; i < width; ++i) {
+    double left = (*row)[i];
+    for (int part = 0; part < kParts; ++part) {
+      float& sent = parts[kParts * (rank() * width + i) + part];
+      sent = static_cast<float>(left);
+      left -= sent;
+    }
   }
   TAMER_RETURN_IF_ERROR(
       group_->AllReduceSum(parts.data(), static_cast<int64_t>(parts.size())));
-  for (size_t i = 0; i < sums->size(); ++i) {
-    (*sums)[i] = leads() ? double{parts[2 * i]} + parts[2 * i + 1] : 0;
+  row->assign(width * workers(), 0.0);
+  for (size_t i = 0; i < parts.size(); ++i) (*row)[i / kParts] += parts[i];
+  return absl::OkStatus();
+}
+
+absl::Status Teamwork::MergeSums(std::vector<double>* sums) {
+  if (group_ == nullptr) return absl::OkStatus();
+  const size_t width = sums->size();
+  std::vector<double> rows = *sums;
+  TAMER_RETURN_IF_ERROR(GatherRows(&rows));
+  sums->assign(width, 0.0);
+  for (size_t i = 0; leads() && i < rows.size(); ++i) {
+    (*sums)[i % width] += rows[i];
   }
   return absl::OkStatus();
 }

@@ -51,6 +51,8 @@ class Teamwork {
   // Adds each number up over all workers; they go to the first one, and the
   // others begin at zero.
   absl::Status MergeSums(std::vector<double>* sums);
+  // All workers' numbers, one row after another.
+  absl::Status GatherRows(std::vector<double>* row);
   // A value of the first worker's, to all.
   absl::Status Share(bool* value);
 

@@ -138,11 +138,11 @@ TEST_F(ParallelTest, AnInterruptedRunEndsInTheSameBytes) {
     const std::string name = method.name;
     Ok(name, {});
     Ok(name + "_again", {});
-    EXPECT_EQ(Products(name), Products(name + "_again"));
+    EXPECT_TRUE(Products(name) == Products(name + "_again"));
     for (int64_t steps : {3, 30, 60}) {
       const std::string run = absl::StrCat(name, steps);
       Interrupted(run, {}, steps, {});
-      EXPECT_EQ(Products(name), Products(run)) << steps;
+      EXPECT_TRUE(Products(name) == Products(run)) << steps;
     }
   }
 }
