@@ -152,7 +152,8 @@ absl::Status Offer::RegisterAll(OpRegistry& registry) {
 
 }  // namespace
 
-Plugins::Plugins(const std::string& search) {
+Plugins::Plugins(const std::string& search, std::vector<std::string> own)
+    : own_(std::move(own)) {
   for (absl::string_view folder :
        absl::StrSplit(search, ':', absl::SkipEmpty())) {
     search_.emplace_back(folder);
@@ -173,6 +174,10 @@ absl::StatusOr<std::string> Plugins::Find(const std::string& name,
                                             : absl::StrCat(folder, "/", name);
   }
   for (const std::string& place : search_) {
+    const std::string path = absl::StrCat(place, "/", name);
+    if (IsFile(path)) return path;
+  }
+  for (const std::string& place : own_) {
     const std::string path = absl::StrCat(place, "/", name);
     if (IsFile(path)) return path;
   }

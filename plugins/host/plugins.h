@@ -25,8 +25,10 @@ struct PluginContents {
 class Plugins {
  public:
   // `search` is where names without a slash are looked for: folders with ':'
-  // between, as in the environment variable TAMER_PLUGIN_PATH.
-  explicit Plugins(const std::string& search);
+  // between, as in the environment variable TAMER_PLUGIN_PATH. Then they are
+  // looked for in `own`, where the program's own stand.
+  explicit Plugins(const std::string& search,
+                   std::vector<std::string> own = {});
 
   // Makes `registry` load plugins through this object, which must outlive it.
   void Serve(OpRegistry& registry);
@@ -48,7 +50,7 @@ class Plugins {
   absl::StatusOr<std::string> Find(const std::string& name,
                                    const std::string& folder) const;
 
-  std::vector<std::string> search_;
+  std::vector<std::string> search_, own_;
   mutable std::mutex mutex_;
   std::set<std::pair<uint64_t, uint64_t>> files_;  // device, inode
   std::deque<PluginContents> loaded_;

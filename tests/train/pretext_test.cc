@@ -109,7 +109,7 @@ class PretextTest : public TrainTest {
 
 TEST_F(PretextTest, AMaskedAutoencoderIsPretrainedAndFineTuned) {
   Write("network.pbtxt", Block("") + kVision);
-  Recipe(kImages, "enc",
+  Recipe(kImages, "enc.1/out",
          "masked_patches { tokens: 'placed' decoder_width: 8 decoder_heads: 2 "
          "}",
          "adapters { rank: 2 node: '*/qkv' }");
@@ -167,7 +167,7 @@ TEST_F(PretextTest, ALanguageModelIsPretrainedAndFineTuned) {
   const std::string running =
       "data { train { text { context: 12 file: 'running.txt' } } }";
   for (const char* method : {"causal { tied: true }", "masked_tokens {}"}) {
-    Recipe(labelled, "enc", method);
+    Recipe(labelled, "enc.1/out", method);
     std::string recipe = ReadAll(Path("recipe.pbtxt"));
     const std::string stage = "stage { name: \"trunk\"";
     recipe.replace(recipe.find(stage), stage.size(), stage + " " + running);

@@ -12,17 +12,14 @@
 namespace tamer {
 namespace {
 
-// Where plugins without a slash are looked for: in TAMER_PLUGIN_PATH, and where
-// Tamer's own (of MPI) stand: beside this program, or as Bazel leaves them.
-std::string PluginPath() {
-  const char* search = std::getenv("TAMER_PLUGIN_PATH");
-  std::string path = search == nullptr ? "" : search;
+// Where Tamer's own plugins (of MPI) stand: beside this program, or where Bazel
+// or an installation puts them.
+std::vector<std::string> OwnPlugins() {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return path;
+  if (error) return {};
   const std::string folder = self.parent_path().string();
-  return path + ":" + folder + ":" + folder + "/../plugins/mpi:" + folder +
-         "/../lib/tamer";
+  return {folder, folder + "/../plugins/mpi", folder + "/../lib/tamer"};
 }
 
 int Main(int argc, char** argv) {
@@ -33,7 +30,8 @@ int Main(int argc, char** argv) {
       "Tamer trains neural networks written as protobuf text, on CPUs.");
   app.set_version_flag("--version", std::string("tamer ") + kVersion);
   app.require_subcommand(1);
-  Plugins plugins(PluginPath());
+  const char* search = std::getenv("TAMER_PLUGIN_PATH");
+  Plugins plugins(search == nullptr ? "" : search, OwnPlugins());
   plugins.Serve(registry);
   app.add_option_function<std::vector<std::string>>(
          "--plugin",
