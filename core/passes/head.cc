@@ -92,6 +92,11 @@ absl::StatusOr<std::string> AddTarget(Graph& graph, const FinetuneDef& finetune,
     return InputAsTarget(graph, prediction);
   }
   if (finetune.target() == FinetuneDef::NEXT_TOKEN) {
+    if (!labels) {
+      return Invalid(
+          "finetune: target: NEXT_TOKEN goes with a loss that takes ",
+          "labels, as SequenceCrossEntropy");
+    }
     return NextTokens(graph, finetune, prediction);
   }
   const TensorType type = graph.value(graph.FindValue(prediction)).type;
