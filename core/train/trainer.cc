@@ -221,7 +221,9 @@ absl::Status Run::Resume(const Checkpoint& checkpoint) {
   }
   run_.parent.manifest.set_stage(manifest.parent());
   run_.parent.id = manifest.parent_id();
-  run_.parent.path = manifest.base_path();
+  run_.parent.path =
+      JoinPath(manifest.has_base_path() ? manifest.base_path() : run_.path,
+               manifest.parent_id());
   resuming_ = true;
   return absl::OkStatus();
 }

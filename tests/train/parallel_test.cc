@@ -180,7 +180,7 @@ TEST_F(ParallelTest, TheLogTellsHowWorkWasSpread) {
 }
 
 TEST_F(ParallelTest, AFailingWorkerEndsTheRunWithItsOwnWords) {
-  Plain("sgd { learning_rate: 1e30 }");
+  Plain("sgd { learning_rate: 1e38 momentum: 0.9 }");
   Parallel(Workers(3, "averaging {}"));
   Observer quiet;
   const auto result = TrainIn("run", &quiet);
