@@ -22,10 +22,8 @@ ManifestDef RunState::NewManifest(const StageDef& stage,
     manifest.set_parent(parent.manifest.stage());
     manifest.set_parent_id(parent.id);
   }
-  // A base in the run directory is found beside the product, wherever both go.
-  const std::string folder = parent.path.substr(0, parent.path.rfind('/'));
-  if (stage.finetune().has_adapters() && folder != path) {
-    manifest.set_base_path(folder);
+  if (stage.finetune().has_adapters()) {
+    manifest.set_base_path(parent.path.substr(0, parent.path.rfind('/')));
   }
   const DataDef& def = stage.has_data() ? stage.data() : recipe.def.data();
   if (def.scale() == STANDARDIZE) {
