@@ -5,32 +5,17 @@
 namespace tamer {
 namespace {
 
-// Periods up to this many steps count as short: see docs/parallel.md.
-constexpr int kShortPeriod = 10;
-
 RateCorrection Auto(const ParallelDef& def, int workers) {
-  const std::string n = absl::StrCat(workers);
   if (def.has_outer() || def.has_block_momentum()) {
     return {1, "AUTO: the outer step has a rate of its own"};
   }
   if (def.has_elastic()) {
     return {1, "AUTO: elastic workers explore at the rate of one"};
   }
-  const bool gradients = def.has_gradients() || def.average_every() == 1;
-  if (gradients) {
-    return {
-        static_cast<float>(workers),
-        absl::StrCat("AUTO: a step of ", n, " workers is one of a minibatch ",
-                     n, " times as large")};
-  }
-  if (def.average_every() <= kShortPeriod) {
-    return {static_cast<float>(workers),
-            absl::StrCat("AUTO: averages every ", def.average_every(),
-                         " steps keep workers so close that their mean stands "
-                         "a higher rate")};
-  }
-  return {1, absl::StrCat("AUTO: periods of ", def.average_every(),
-                          " steps are long: each worker trains for itself")};
+  return {static_cast<float>(workers),
+          absl::StrCat("AUTO: ", workers, " workers take ", workers,
+                       " times fewer steps over the data, along a mean that is "
+                       "less noisy")};
 }
 
 }  // namespace
