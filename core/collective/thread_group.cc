@@ -12,6 +12,7 @@
 #endif
 
 #include "absl/strings/str_cat.h"
+#include "core/base/parallel.h"
 
 namespace tamer {
 namespace {
@@ -23,6 +24,11 @@ void Relax() {
 #if defined(__x86_64__)
   _mm_pause();
 #endif
+}
+
+TAMER_VECTORIZED void AddTo(float* __restrict sum,
+                            const float* __restrict other, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) sum[i] += other[i];
 }
 
 // What the workers of a group share.
@@ -130,8 +136,7 @@ class ThreadMember : public Collective {
       const int64_t n = std::min(kBlock, end - at);
       std::memcpy(sum, Of(0) + at, n * sizeof(float));
       for (int r = 1; r < size(); ++r) {
-        const float* other = Of(r) + at;
-        for (int64_t i = 0; i < n; ++i) sum[i] += other[i];
+        AddTo(sum, Of(r) + at, n);
       }
       for (int r = 0; r < size(); ++r) {
         std::memcpy(Of(r) + at, sum, n * sizeof(float));

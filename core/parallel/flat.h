@@ -8,6 +8,9 @@
 
 namespace tamer {
 
+// to = scale * from.
+void ScaleInto(const float* from, float scale, int64_t n, float* to);
+
 // FLOAT tensors that, for sending, lie one behind the other in a flat buffer.
 class FlatView {
  public:
@@ -20,19 +23,15 @@ class FlatView {
   // flat = scale * the tensors.
   void Gather(float scale, float* flat) const {
     for (const Tensor& tensor : tensors_) {
-      const float* from = tensor.floats();
-      const int64_t n = tensor.elements();
-      for (int64_t i = 0; i < n; ++i) flat[i] = scale * from[i];
-      flat += n;
+      ScaleInto(tensor.floats(), scale, tensor.elements(), flat);
+      flat += tensor.elements();
     }
   }
   // The tensors = scale * flat.
   void Scatter(float scale, const float* flat) const {
     for (const Tensor& tensor : tensors_) {
-      float* to = tensor.floats();
-      const int64_t n = tensor.elements();
-      for (int64_t i = 0; i < n; ++i) to[i] = scale * flat[i];
-      flat += n;
+      ScaleInto(flat, scale, tensor.elements(), tensor.floats());
+      flat += tensor.elements();
     }
   }
   // Adds to[i] - from[i].
