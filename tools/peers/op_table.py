@@ -302,7 +302,6 @@ WITHOUT.update({
     "SumLike": "the gradient of spreading, compared with Add, Mul and others",
     "Parameter": "holds a tensor", "Constant": "holds a tensor",
     "Sparsity": "of RBMs: no counterpart", "FreeEnergy": "of RBMs: no counterpart",
-    "GradientProduct": "MatMul's, made by the fusing pass",
     "QuantizedDense": "8-bit; tests compare it with Dense",
     "ShiftTokens": "moves tokens", "CtcErrorRate": "edit distance: no counterpart",
     "BatchHardTriplet": "no counterpart",
