@@ -305,4 +305,8 @@ WITHOUT.update({
     "QuantizedDense": "8-bit; tests compare it with Dense",
     "ShiftTokens": "moves tokens", "CtcErrorRate": "edit distance: no counterpart",
     "BatchHardTriplet": "no counterpart",
+    "CachedAttention": "Attention, a token at a time: a test compares the two",
+    "LastStep": "picks a step; tests compare it with plain loops",
+    "MaskSteps": "zeroes steps; tests compare it with plain loops",
+    "MeanStep": "a mean over steps; tests compare it with plain loops",
 })
