@@ -5,14 +5,12 @@
 #include <cstring>
 #include <thread>
 
-#include "absl/strings/match.h"
 #include "core/base/tensor.h"
 #include "core/parallel/flat.h"
 
 namespace tamer {
 namespace {
 
-constexpr char kPrefix[] = "parallel/";
 constexpr char kAnchor[] = "parallel/anchor";
 constexpr char kVelocity[] = "parallel/velocity";
 constexpr char kResidual[] = "parallel/residual";
@@ -297,10 +295,6 @@ ParallelDef::OptimizerState OptimizerStateOf(const ParallelDef& def) {
   }
   return def.has_outer() || def.has_elastic() ? ParallelDef::KEEP
                                               : ParallelDef::AVERAGE;
-}
-
-bool IsParallelState(const std::string& name) {
-  return absl::StartsWith(name, kPrefix);
 }
 
 }  // namespace tamer

@@ -77,9 +77,6 @@ class Averaging {
 // What becomes of the solver's state, DEFAULT resolved.
 ParallelDef::OptimizerState OptimizerStateOf(const ParallelDef& def);
 
-// Whether a variable belongs to parallel training alone, not to a product.
-bool IsParallelState(const std::string& name);
-
 }  // namespace tamer
 
 #endif  // TAMER_CORE_PARALLEL_AVERAGING_H_
