@@ -7,6 +7,7 @@
 #include "core/base/cpu.h"
 #include "core/base/suggest.h"
 #include "core/graph/text.h"
+#include "core/parallel/rates.h"
 #include "core/passes/solver.h"
 #include "core/train/files.h"
 #include "core/train/override.h"
@@ -147,6 +148,20 @@ void CheckStep(const std::string& where, const Def& def, Faults* faults) {
   }
 }
 
+void CheckWorkers(const RecipeDef& def, Faults* faults) {
+  if (!def.has_parallel()) return;
+  faults->Add(std::string(), CheckParallel(def.parallel()));
+  // Workers take minibatches in turn; nobody counts those of one update.
+  bool accumulates = def.accumulate() > 1;
+  for (const StageDef& stage : def.stage()) {
+    accumulates = accumulates || stage.accumulate() > 1;
+  }
+  if (accumulates && def.parallel().workers() != 1) {
+    faults->Add("accumulate does not go with parallel; raise batch_size, or ",
+                "average_every");
+  }
+}
+
 void CheckStages(const RecipeDef& def, Faults* faults) {
   if (def.stage().empty()) {
     faults->Add("there is no stage; add stage { name: ... finetune { ... } }");
@@ -270,6 +285,7 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file) {
     faults.Add("keep_checkpoints is ", def.keep_checkpoints(),
                "; it must be 1 to 1000");
   }
+  CheckWorkers(def, &faults);
   const ThreadsDef& threads = def.threads();
   if (threads.intra_op() < 0 || threads.intra_op() > 1024 ||
       threads.inter_op() < 1 || threads.inter_op() > 1024) {

@@ -5,7 +5,6 @@
 
 #include "core/base/version.h"
 #include "core/collective/thread_group.h"
-#include "core/parallel/rates.h"
 #include "core/parallel/share.h"
 #include "core/train/run_folder.h"
 #include "proto/checkpoint.pb.h"
@@ -101,7 +100,6 @@ absl::StatusOr<TrainResult> OnWorkers(const Recipe& recipe,
   if (!recipe.def.has_parallel() || (threads && def.workers() == 1)) {
     return work(nullptr, observer);
   }
-  TAMER_RETURN_IF_ERROR(Annotate(CheckParallel(def), recipe.file));
   if (threads) return OnThreads(def.workers(), observer, work);
   TAMER_ASSIGN_OR_RETURN(const std::unique_ptr<Collective> group,
                          Join(recipe, registry));

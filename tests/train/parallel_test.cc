@@ -192,5 +192,22 @@ TEST_F(ParallelTest, AFailingWorkerEndsTheRunWithItsOwnWords) {
       << result.status();
 }
 
+TEST_F(ParallelTest, WhatDoesNotGoTogetherIsToldBeforeAnythingRuns) {
+  Plain("sgd { learning_rate: 0.1 }");
+  Parallel("workers: 2 average_every: 0");
+  Observer quiet;
+  const auto result = TrainIn("run", &quiet, {"accumulate=2"});
+  const std::string message(result.status().message());
+  EXPECT_NE(message.find("recipe.pbtxt: parallel: average_every is 0"),
+            std::string::npos)
+      << message;
+  EXPECT_NE(message.find("recipe.pbtxt: accumulate does not go with parallel"),
+            std::string::npos)
+      << message;
+  EXPECT_FALSE(Exists(Path("run")));
+  Parallel("workers: 1");
+  Ok("alone", {"accumulate=2"});
+}
+
 }  // namespace
 }  // namespace tamer
