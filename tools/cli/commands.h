@@ -25,6 +25,7 @@ struct Outcome {
   ExitCode code = kExitOk;
 };
 
+void AddAdvise(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddTrain(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddEval(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddPredict(CLI::App* app, const OpRegistry* registry, Outcome* outcome);

@@ -44,6 +44,7 @@ int Main(int argc, char** argv) {
          "found in TAMER_PLUGIN_PATH.")
       ->allow_extra_args(false);
   app.failure_message(CLI::FailureMessage::simple);
+  AddAdvise(&app, &registry, &outcome);
   AddTrain(&app, &registry, &outcome);
   AddEval(&app, &registry, &outcome);
   AddPredict(&app, &registry, &outcome);
