@@ -73,7 +73,7 @@ void ConstantInputs(const Subject& subject, Findings& findings) {
     const DataFacts& data = *stage.train;
     if (data.tokens || data.constant == 0 || data.features == 0) return;
     const bool all = data.constant == data.features;
-    if (!all && data.constant * 10 < data.features) return;
+    if (!all && data.constant * 4 < data.features) return;
     Advice& advice = findings.InRecipe(
         stage.name(), stage.data_path + ".train",
         absl::StrCat(data.constant, " of ", data.features,

@@ -18,7 +18,10 @@ std::vector<const Layer*> Chain(const Subject& subject) {
   std::vector<const Layer*> chain;
   if (subject.facts.layers.empty() || subject.facts.tokens) return chain;
   const Layer* layer = &subject.facts.layers[0];
-  if (layer->inputs != subject.facts.inputs) return chain;
+  // Read token by token, a sample is not one vector.
+  if (layer->inputs != subject.facts.inputs || layer->fan_in != layer->inputs) {
+    return chain;
+  }
   for (; layer != nullptr && layer->dense; layer = layer->next) {
     if (layer->node->name.find('/') != std::string::npos) return {};
     if (!layer->output) chain.push_back(layer);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/status.h"
+#include "core/data/dataset.h"
 
 // Results as files. Each appears whole under its name or not at all.
 
@@ -20,6 +21,12 @@ absl::Status WriteNpy(const std::string& path, const float* values,
 absl::Status WriteCsv(const std::string& path,
                       const std::vector<std::string>& header,
                       const float* values, int64_t rows, int64_t columns);
+
+// Samples, labels and lengths as PREFIX-features.npy, PREFIX-labels.npy and
+// PREFIX-lengths.npy, in the type that they have in memory; the result reads
+// them back. Names of classes and pieces of tokens are left out.
+absl::StatusOr<DataSource> WriteDataset(const std::string& prefix,
+                                        const Dataset& data);
 
 }  // namespace tamer
 

@@ -45,6 +45,8 @@ int Main(int argc, char** argv) {
       ->allow_extra_args(false);
   app.failure_message(CLI::FailureMessage::simple);
   AddAdvise(&app, &registry, &outcome);
+  AddProbe(&app, &registry, &outcome);
+  AddSweep(&app, &registry, &outcome);
   AddTrain(&app, &registry, &outcome);
   AddEval(&app, &registry, &outcome);
   AddPredict(&app, &registry, &outcome);
