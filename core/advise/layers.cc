@@ -4,18 +4,10 @@
 #include <map>
 #include <set>
 
-#include "absl/strings/ascii.h"
+#include "core/op/parameters.h"
 
 namespace tamer {
 namespace {
-
-using google::protobuf::FieldDescriptor;
-
-const FieldDescriptor* FindParameter(const Node& node,
-                                     const std::string& name) {
-  const auto* field = node.params->GetDescriptor()->FindFieldByName(name);
-  return field == nullptr || field->is_repeated() ? nullptr : field;
-}
 
 bool IsNoise(const Node& node) {
   return node.op->IdentityAtInference() || node.op->name() == "Dropout" ||
@@ -103,7 +95,7 @@ class Looker {
       layer.fan_in = weight.dim(1) * kernel;
       layer.fan_out = weight.dim(0) * kernel;
     }
-    const std::string own = EnumParameter(node, "activation");
+    const std::string own = EnumParameter(*node.params, "activation");
     if (!own.empty() && own != "LINEAR") {
       layer.activation = own;
       layer.activation_node = &node;
@@ -122,13 +114,13 @@ class Looker {
       if (is_output) layer->output = true;
       if (found == readers_.end() || found->second.size() != 1) return;
       const Node& reader = *found->second[0];
-      const std::string activation = ActivationName(reader);
+      const std::string activation = ActivationOp(reader.op->name());
       if (!activation.empty() && layer->activation == "LINEAR") {
         layer->activation = activation;
         layer->activation_node = &reader;
       } else if (IsNorm(reader)) {
         layer->normalized = true;
-        const std::string fused = EnumParameter(reader, "activation");
+        const std::string fused = EnumParameter(*reader.params, "activation");
         if (reader.inputs.size() != 1) return;
         if (!fused.empty() && fused != "LINEAR") {
           layer->activation = fused;
@@ -152,25 +144,6 @@ class Looker {
 
 }  // namespace
 
-std::string ActivationName(const Node& node) {
-  static const std::map<std::string, std::string>* names =
-      new std::map<std::string, std::string>{{"Sigmoid", "SIGMOID"},
-                                             {"Tanh", "TANH"},
-                                             {"Relu", "RELU"},
-                                             {"LeakyRelu", "LEAKY_RELU"},
-                                             {"Gelu", "GELU"},
-                                             {"Softmax", "SOFTMAX"},
-                                             {"LogSoftmax", "LOG_SOFTMAX"},
-                                             {"Elu", "ELU"},
-                                             {"Selu", "SELU"},
-                                             {"Silu", "SILU"},
-                                             {"HardSwish", "HARD_SWISH"},
-                                             {"Softplus", "SOFTPLUS"},
-                                             {"PRelu", "PRELU"}};
-  const auto found = names->find(node.op->name());
-  return found == names->end() ? "" : found->second;
-}
-
 const Layer* NetworkFacts::FindLayer(const std::string& node) const {
   for (const Layer& layer : layers) {
     if (layer.node->name == node) return &layer;
@@ -187,32 +160,5 @@ std::vector<const Layer*> NetworkFacts::Hidden() const {
 }
 
 NetworkFacts LookAt(const Graph& network) { return Looker(network).Look(); }
-
-std::string EnumParameter(const Node& node, const std::string& name) {
-  const FieldDescriptor* field = FindParameter(node, name);
-  if (field == nullptr || field->cpp_type() != FieldDescriptor::CPPTYPE_ENUM) {
-    return "";
-  }
-  const auto& params = *node.params;
-  return params.GetReflection()->GetEnum(params, field)->name();
-}
-
-double NumberParameter(const Node& node, const std::string& name,
-                       double otherwise) {
-  const FieldDescriptor* field = FindParameter(node, name);
-  if (field == nullptr) return otherwise;
-  const auto& params = *node.params;
-  const auto* reflection = params.GetReflection();
-  switch (field->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_FLOAT:
-      return reflection->GetFloat(params, field);
-    case FieldDescriptor::CPPTYPE_INT64:
-      return static_cast<double>(reflection->GetInt64(params, field));
-    case FieldDescriptor::CPPTYPE_INT32:
-      return reflection->GetInt32(params, field);
-    default:
-      return otherwise;
-  }
-}
 
 }  // namespace tamer

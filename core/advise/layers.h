@@ -52,16 +52,6 @@ struct NetworkFacts {
 };
 NetworkFacts LookAt(const Graph& network);
 
-// Of an op that bends its input and changes nothing else, the name under which
-// layers carry it as a parameter: "SIGMOID"; else "".
-std::string ActivationName(const Node& node);
-
-// An enum parameter's name, "" if the op has none so called.
-std::string EnumParameter(const Node& node, const std::string& name);
-// A number, `otherwise` if the op has none so called.
-double NumberParameter(const Node& node, const std::string& name,
-                       double otherwise);
-
 }  // namespace tamer
 
 #endif  // TAMER_CORE_ADVISE_LAYERS_H_

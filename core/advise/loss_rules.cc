@@ -2,6 +2,7 @@
 
 #include "core/advise/rule.h"
 #include "core/graph/text.h"
+#include "core/op/parameters.h"
 
 // Pairs of last activation and loss. A matched pair's gradient at the logits is
 // prediction minus target (Bishop 1995, section 6.9); all others die where the
@@ -167,9 +168,7 @@ void SmoothedLabels(const Subject& subject, Findings& findings) {
     auto params =
         UnpackOp(stage.def->finetune().loss(), subject.network.registry());
     if (!params.ok()) continue;
-    Node node;
-    node.params = std::move(*params);
-    const double share = NumberParameter(node, "label_smoothing", 0);
+    const double share = NumberParameter(**params, "label_smoothing", 0);
     if (share < 0.3) continue;
     findings
         .InRecipe(stage.name(), stage.path + ".finetune.loss",

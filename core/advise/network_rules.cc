@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "core/advise/rule.h"
+#include "core/op/parameters.h"
 
 // First weights, depth, activations and noise of a network.
 
@@ -214,7 +215,7 @@ void DeepWithoutShortcuts(const Subject& subject, Findings& findings) {
 void HighDropout(const Subject& subject, Findings& findings) {
   for (const Node& node : subject.network.nodes()) {
     if (node.op->name() != "Dropout") continue;
-    const double rate = NumberParameter(node, "rate", 0);
+    const double rate = NumberParameter(*node.params, "rate", 0);
     if (rate < 0.75) continue;
     findings
         .InNetwork(

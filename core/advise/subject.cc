@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_split.h"
 #include "core/graph/text.h"
+#include "core/op/parameters.h"
 #include "core/train/files.h"
 
 namespace tamer {
@@ -80,7 +81,7 @@ void FindPrediction(const Subject& subject, const FinetuneDef& finetune,
       return;
     }
     if (node.inputs.size() != 1) return;
-    const std::string activation = ActivationName(node);
+    const std::string activation = ActivationOp(node.op->name());
     if (!activation.empty() && prediction->activation_node == nullptr) {
       prediction->activation = activation;
       prediction->activation_node = &node;

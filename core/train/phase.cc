@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "core/base/random.h"
 #include "core/parallel/rates.h"
-#include "core/passes/accumulate.h"
+#include "core/train/best.h"
 #include "core/train/executor.h"
+#include "core/train/monitor.h"
 #include "core/train/schedule.h"
 #include "core/train/teamwork.h"
 
@@ -21,16 +20,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Copies of the best epoch's parameters are variables too, so that a rolling
-// checkpoint holds them.
-constexpr char kBest[] = "best/";
 // Ends each worker's row of sums in a checkpoint.
 constexpr char kSamples[] = "samples";
-
-// What waits for an update's other minibatches.
-bool IsAccumulated(const std::string& name) {
-  return absl::StartsWith(name, kAccumulated) || name == kAccumulatedSamples;
-}
 
 double Seconds(Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -57,6 +48,7 @@ class PhaseRun {
   absl::Status Step(const Batch& batch);
   absl::Status EndEpoch();
   absl::Status Judge();
+  absl::Status Watch();
   bool SaveDue() const;
   absl::StatusOr<bool> StopEarly(const MetricValues& metrics);
   absl::Status Save();
@@ -80,9 +72,6 @@ class PhaseRun {
                                std::max(1, phase_.step.accumulate)) /
                static_cast<double>(steps_per_epoch_);
   }
-  void KeepBest();
-  void TakeBest();
-  void ForgetAccumulated();
 
   const Phase& phase_;
   Variables* variables_;
@@ -316,47 +305,12 @@ absl::Status PhaseRun::Train(const Batch& batch) {
           absl::StrCat(Where(), ": ", names_[i], " became ", value,
                        " in epoch ", batch.epoch + 1, ", step ",
                        batch.index + 1, ", at learning rate ", learning_rate_,
-                       "; lower the learning rate, or check the data for NaN"));
+                       "; lower the learning rate, or check the data for NaN",
+                       WhereNotFinite(*variables_)));
     }
     sums_[i] += double{value} * batch.size;
   }
   return absl::OkStatus();
-}
-
-void PhaseRun::KeepBest() {
-  std::vector<std::pair<std::string, Tensor>> all(variables_->all().begin(),
-                                                  variables_->all().end());
-  for (const auto& entry : all) {
-    if (absl::StartsWith(entry.first, kBest)) continue;
-    if (IsAccumulated(entry.first)) continue;
-    const std::string name = kBest + entry.first;
-    const Tensor* best = variables_->Find(name);
-    Tensor copy = best != nullptr ? *best : Tensor();
-    if (best == nullptr) {
-      copy = *variables_->Add(name, {entry.second.dtype, entry.second.shape});
-    }
-    std::memcpy(copy.data, entry.second.data, entry.second.bytes());
-  }
-}
-
-void PhaseRun::TakeBest() {
-  std::vector<std::string> kept;
-  for (const auto& entry : variables_->all()) {
-    if (!absl::StartsWith(entry.first, kBest)) continue;
-    const Tensor* own = variables_->Find(entry.first.substr(strlen(kBest)));
-    std::memcpy(own->data, entry.second.data, own->bytes());
-    kept.push_back(entry.first);
-  }
-  for (const std::string& name : kept) variables_->Remove(name);
-}
-
-void PhaseRun::ForgetAccumulated() {
-  executor_ = nullptr;  // its plans use them
-  std::vector<std::string> names;
-  for (const auto& entry : variables_->all()) {
-    if (IsAccumulated(entry.first)) names.push_back(entry.first);
-  }
-  for (const std::string& name : names) variables_->Remove(name);
 }
 
 absl::StatusOr<bool> PhaseRun::StopEarly(const MetricValues& metrics) {
@@ -375,7 +329,7 @@ absl::StatusOr<bool> PhaseRun::StopEarly(const MetricValues& metrics) {
   if (!progress_.has_best() || value < progress_.best() - rule.min_delta()) {
     progress_.set_best(value);
     progress_.set_best_epoch(progress_.epoch());
-    KeepBest();
+    KeepBest(variables_);
   }
   return progress_.epoch() - progress_.best_epoch() >= rule.patience();
 }
@@ -433,6 +387,7 @@ absl::Status PhaseRun::Judge() {
                           more.values.end());
   }
   TAMER_RETURN_IF_ERROR(Tell(report, more));
+  if (phase_.watch) TAMER_RETURN_IF_ERROR(Watch());
   progress_.clear_last();
   for (const auto& metric : report.metrics) {
     MetricDef* last = progress_.add_last();
@@ -441,6 +396,24 @@ absl::Status PhaseRun::Judge() {
   }
   if (phase_.early_stopping != nullptr) {
     TAMER_ASSIGN_OR_RETURN(stopped_early_, StopEarly(report.metrics));
+  }
+  return absl::OkStatus();
+}
+
+// Tells what the monitor sees, on record too.
+absl::Status PhaseRun::Watch() {
+  TAMER_ASSIGN_OR_RETURN(const auto found, phase_.watch(progress_.epoch()));
+  for (const std::string& text : found) {
+    nlohmann::ordered_json line;
+    line["stage"] = phase_.stage;
+    if (!phase_.layer.empty()) line["layer"] = phase_.layer;
+    line["step"] = progress_.step();
+    line["warning"] = text;
+    TAMER_RETURN_IF_ERROR(log_->Append(line.dump()));
+    const std::string told =
+        absl::StrCat(Where(), ": after step ", progress_.step(), ": ", text);
+    if (phase_.stop_on_warning) return absl::OutOfRangeError(told);
+    observer_->Message("warning: " + told);
   }
   return absl::OkStatus();
 }
@@ -478,8 +451,9 @@ absl::StatusOr<bool> PhaseRun::Run() {
     if (agreed.save) TAMER_RETURN_IF_ERROR(Save());
   }
   team_.ShowCenter();
-  if (phase_.early_stopping != nullptr) TakeBest();
-  ForgetAccumulated();
+  if (phase_.early_stopping != nullptr) TakeBest(variables_);
+  executor_ = nullptr;  // its plans use what is removed now
+  ForgetAccumulated(variables_);
   return true;
 }
 

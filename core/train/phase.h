@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/collective/collective.h"
 #include "core/data/loader.h"
@@ -46,6 +47,10 @@ struct Phase {
 
   // Metrics to add at the end of an epoch (of validation data); may be null.
   std::function<absl::StatusOr<EpochMetrics>()> validate;
+  // What is wrong with the network after so many epochs, a line each (see
+  // monitor.h); may be null. Each is told, and if asked for ends the run.
+  std::function<absl::StatusOr<std::vector<std::string>>(int64_t)> watch;
+  bool stop_on_warning = false;
   // With early stopping, the name of the validation metric to watch.
   const EarlyStoppingDef* early_stopping = nullptr;
   // Writes a rolling checkpoint.

@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "core/passes/passes.h"
 #include "core/train/evaluate.h"
+#include "core/train/monitor.h"
 #include "core/train/pretraining.h"
 
 namespace tamer {
@@ -143,6 +144,17 @@ absl::StatusOr<bool> StageRun::Finetune() {
       return ValidateOn(finetuning_->network, finetune, *data_.validation,
                         data_.scaling, run_.variables.get(),
                         run_.scheduler.get());
+    };
+  }
+  Monitor monitor(finetuning_->network, data_, run_.variables.get(),
+                  run_.scheduler.get());
+  const MonitorDef& monitored = run_.recipe.def.monitor();
+  if (run_.leads() && monitored.on()) {
+    phase.stop_on_warning = monitored.stop();
+    phase.watch =
+        [&](int64_t epoch) -> absl::StatusOr<std::vector<std::string>> {
+      if (!Monitor::Due(epoch)) return std::vector<std::string>();
+      return monitor.Look();
     };
   }
   TAMER_ASSIGN_OR_RETURN(

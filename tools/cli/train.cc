@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "core/advise/advice.h"
 #include "core/train/files.h"
 #include "core/train/trainer.h"
 #include "tools/cli/commands.h"
@@ -52,6 +53,28 @@ void PrintJson(const ConsoleObserver& observer, const TrainResult& result,
   std::printf("%s\n", json.dump(2).c_str());
 }
 
+// The short form of `tamer advise`: warnings that need no look at the data.
+// Whatever else is wrong training tells itself.
+void Warn(const Recipe& recipe, const OpRegistry& registry,
+          Observer* observer) {
+  AdviseOptions options;
+  options.with_data = false;
+  const auto advice = Advise(recipe, registry, options);
+  if (!advice.ok()) return;
+  int warnings = 0;
+  for (const Advice& entry : *advice) {
+    if (entry.severity != Severity::kWarning) continue;
+    ++warnings;
+    observer->Message(
+        absl::StrCat(entry.location.Prefix(), "warning: ", entry.says,
+                     "; mend: ", entry.mend, " [", entry.rule.id, "]"));
+  }
+  if (warnings > 0) {
+    observer->Message(
+        absl::StrCat("tamer advise ", recipe.file, " tells more"));
+  }
+}
+
 Outcome Run(const Options& options, const OpRegistry& registry) {
   Outcome outcome;
   auto recipe = LoadRecipe(options.recipe, options.set, registry);
@@ -68,6 +91,7 @@ Outcome Run(const Options& options, const OpRegistry& registry) {
   train.again_stage = options.again_stage;
   ConsoleObserver observer(options.json);
   observer.Message("run directory: " + train.run);
+  Warn(*recipe, registry, &observer);
   const auto began = std::chrono::steady_clock::now();
   const auto result = Train(*recipe, registry, train, &observer);
   const double seconds =

