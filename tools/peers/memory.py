@@ -73,11 +73,19 @@ COLUMNS = [
 ]
 
 
+# PyTorch's own threads and those of BLAS.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 def peak_of(*command):
     """A process's peak memory in bytes, and what it prints."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [str(word) for word in command], cwd=ROOT, stdout=out, stderr=errors
+            [str(word) for word in command],
+            cwd=ROOT,
+            env=ONE_THREAD,
+            stdout=out,
+            stderr=errors,
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
