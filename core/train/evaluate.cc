@@ -12,8 +12,10 @@
 namespace tamer {
 namespace {
 
-// Large enough to be fast, small enough for the caches.
-constexpr int64_t kBatch = 200;
+// Large enough to be fast.
+constexpr int64_t kMostSamples = 200;
+// Of one value; so that training's memory is not surpassed by far.
+constexpr int64_t kMostValueBytes = int64_t{16} << 20;
 
 constexpr int64_t kMostFeatureBytes = int64_t{4} << 30;
 
@@ -22,15 +24,15 @@ std::shared_ptr<const Dataset> Borrow(const Dataset& data) {
   return std::shared_ptr<const Dataset>(&data, [](const Dataset*) {});
 }
 
-ExecutorOptions InBatches() {
+ExecutorOptions InBatches(int64_t batch) {
   ExecutorOptions options;
-  options.batch = kBatch;
+  options.batch = batch;
   return options;
 }
 
-LoaderOptions InOrder() {
+LoaderOptions InOrder(int64_t batch) {
   LoaderOptions options;
-  options.batch = kBatch;
+  options.batch = batch;
   options.shuffle = false;
   options.prefetch = false;
   return options;
@@ -91,6 +93,16 @@ class Counter {
 
 }  // namespace
 
+int64_t EvaluationBatch(const Graph& graph) {
+  int64_t largest = 1;  // bytes a sample
+  for (const Value& value : graph.values()) {
+    const int64_t bytes =
+        -value.type.shape.elements() * SizeOf(value.type.dtype);
+    largest = std::max(largest, bytes);
+  }
+  return std::clamp<int64_t>(kMostValueBytes / largest, 1, kMostSamples);
+}
+
 MetricValues Evaluation::Values(const std::string& prefix) const {
   MetricValues values = {{prefix + "loss", loss}};
   if (!metric.empty()) values.emplace_back(prefix + metric, metric_value);
@@ -107,15 +119,17 @@ absl::StatusOr<Evaluation> EvaluateOn(
   TAMER_ASSIGN_OR_RETURN(Graph graph, Evaluate(network, finetune));
   TAMER_ASSIGN_OR_RETURN(const Counter counter,
                          Counter::Make(finetune, &graph));
-  TAMER_ASSIGN_OR_RETURN(auto executor, Executor::Make(graph, data, InBatches(),
-                                                       variables, scheduler));
+  const int64_t size = EvaluationBatch(graph);
+  TAMER_ASSIGN_OR_RETURN(
+      auto executor,
+      Executor::Make(graph, data, InBatches(size), variables, scheduler));
   const int loss = executor->FindOutput("loss");
   const int accuracy = executor->FindOutput("accuracy");
   const std::string logits_name = finetune.has_output()
                                       ? finetune.output()
                                       : graph.value(graph.outputs()[0]).name;
   const int logits = executor->FindOutput(logits_name);
-  Loader loader(Borrow(data), scaling, InOrder());
+  Loader loader(Borrow(data), scaling, InOrder(size));
   Evaluation result;
   double loss_sum = 0, accuracy_sum = 0;
   int64_t counted = 0;
@@ -178,11 +192,13 @@ absl::Status ForEachOutput(
     const Graph& graph, const std::string& output, const Dataset& data,
     const FeatureScaling& scaling, Variables* variables, Scheduler* scheduler,
     const std::function<void(const Tensor&, const Batch&)>& take) {
-  TAMER_ASSIGN_OR_RETURN(auto executor, Executor::Make(graph, data, InBatches(),
-                                                       variables, scheduler));
+  const int64_t size = EvaluationBatch(graph);
+  TAMER_ASSIGN_OR_RETURN(
+      auto executor,
+      Executor::Make(graph, data, InBatches(size), variables, scheduler));
   const int index = executor->FindOutput(output);
   if (index < 0) return Invalid("the network has no output \"", output, "\"");
-  Loader loader(Borrow(data), scaling, InOrder());
+  Loader loader(Borrow(data), scaling, InOrder(size));
   for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
     const Batch& batch = loader.Next();
     TAMER_RETURN_IF_ERROR(executor->Run(batch, i));

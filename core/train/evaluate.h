@@ -31,6 +31,10 @@ struct Evaluation {
   MetricValues Values(const std::string& prefix) const;
 };
 
+// How many samples at once such a graph is run on: 200, or fewer if one of its
+// values would be larger than 16 MiB.
+int64_t EvaluationBatch(const Graph& graph);
+
 // Loss, metric and confusion of `network` over all of `data`, as for prediction
 // (no dropout).
 absl::StatusOr<Evaluation> EvaluateOn(

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 class PlainAttention(nn.Module):
     """As tutorials write it: scores, mask, softmax, product."""
 
-    def __init__(self, width: int, heads: int, context: int):
+    def __init__(self, width: int, heads: int, context: int, causal: bool = True):
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        seen = torch.tril(torch.ones(context, context, dtype=torch.bool))
-        self.register_buffer("seen", seen)
+        seen = torch.ones(context, context, dtype=torch.bool)
+        self.register_buffer("seen", torch.tril(seen) if causal else seen)
 
     def forward(self, x: Tensor) -> Tensor:
         b, t, w = x.shape
