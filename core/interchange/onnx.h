@@ -37,12 +37,13 @@ struct OnnxModel {
   explicit OnnxModel(const OpRegistry* registry) : network(registry) {}
 };
 
-// Reads a model. Its inputs' first dimension is taken for the batch where it
-// has no fixed size, or where no input's is free. An operator that can't be
-// expressed is an error that names it and the node. Nothing in the file is
-// trusted: it may come from anybody.
+// Reads a model. Its inputs' first dimension is the batch where it is open; if
+// it is open in none, the first one of each is taken for it all the same if
+// `first_is_batch`. An operator that can't be expressed is an error that names
+// it and the node. Nothing in the file is trusted: it may come from anybody.
 absl::StatusOr<OnnxModel> ReadOnnx(const std::string& path,
-                                   const OpRegistry& registry);
+                                   const OpRegistry& registry,
+                                   bool first_is_batch = true);
 
 }  // namespace tamer
 

@@ -167,8 +167,9 @@ Names Attention(OnnxWriter& w) {
                : w.In(i);
     std::string split = heads.Split(part, i == 0 ? queries : keys);
     if (attention.rotary() && i < 2) {
-      split = heads.Turned(split, i == 0 && attention.causal() ? keys - queries : 0,
-                           i == 0 ? queries : keys);
+      split =
+          heads.Turned(split, i == 0 && attention.causal() ? keys - queries : 0,
+                       i == 0 ? queries : keys);
     }
     parts.push_back(split);
   }

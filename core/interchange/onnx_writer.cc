@@ -176,49 +176,52 @@ std::string OnnxWriter::Emit(const std::string& op,
   return name;
 }
 
-onnx::TensorProto* OnnxWriter::AddConstant(const std::vector<int64_t>& shape,
-                                           onnx::TensorProto::DataType type) {
-  onnx::TensorProto* proto = proto_->add_initializer();
-  proto->set_name(Fresh("constant"));
-  proto->set_data_type(type);
-  proto->mutable_dims()->Add(shape.begin(), shape.end());
-  return proto;
-}
-
 std::string OnnxWriter::Scalar(float value) { return Floats({}, {value}); }
+
+// A node rather than an initializer: those are what can be trained.
+std::string OnnxWriter::Constant(const std::vector<int64_t>& shape,
+                                 onnx::TensorProto::DataType type,
+                                 const void* data, int64_t bytes) {
+  onnx::NodeProto* made = proto_->add_node();
+  const std::string name = Fresh("constant");
+  made->set_name(name);
+  made->set_op_type("Constant");
+  made->add_output(name);
+  onnx::AttributeProto* value = made->add_attribute();
+  value->set_name("value");
+  value->set_type(onnx::AttributeProto::TENSOR);
+  onnx::TensorProto* tensor = value->mutable_t();
+  tensor->set_data_type(type);
+  tensor->mutable_dims()->Add(shape.begin(), shape.end());
+  tensor->set_raw_data(data, bytes);
+  return name;
+}
 
 std::string OnnxWriter::Floats(const std::vector<int64_t>& shape,
                                const std::vector<float>& values) {
-  onnx::TensorProto* proto = AddConstant(shape, onnx::TensorProto::FLOAT);
-  proto->set_raw_data(values.data(), values.size() * sizeof(float));
-  return proto->name();
+  return Constant(shape, onnx::TensorProto::FLOAT, values.data(),
+                  values.size() * sizeof(float));
 }
 
 std::string OnnxWriter::Int64s(const std::vector<int64_t>& values) {
-  onnx::TensorProto* proto = AddConstant({static_cast<int64_t>(values.size())},
-                                         onnx::TensorProto::INT64);
-  proto->set_raw_data(values.data(), values.size() * sizeof(int64_t));
-  return proto->name();
+  return Constant({static_cast<int64_t>(values.size())},
+                  onnx::TensorProto::INT64, values.data(),
+                  values.size() * sizeof(int64_t));
 }
 
 std::string OnnxWriter::Int32s(const std::vector<int64_t>& shape,
                                const std::vector<int32_t>& values) {
-  onnx::TensorProto* proto = AddConstant(shape, onnx::TensorProto::INT32);
-  proto->set_raw_data(values.data(), values.size() * sizeof(int32_t));
-  return proto->name();
+  return Constant(shape, onnx::TensorProto::INT32, values.data(),
+                  values.size() * sizeof(int32_t));
 }
 
 std::string OnnxWriter::Int8s(const Tensor& tensor) {
-  onnx::TensorProto* proto =
-      AddConstant(tensor.shape.dims(), onnx::TensorProto::INT8);
-  proto->set_raw_data(tensor.data, tensor.bytes());
-  return proto->name();
+  return Constant(tensor.shape.dims(), onnx::TensorProto::INT8, tensor.data,
+                  tensor.bytes());
 }
 
 std::string OnnxWriter::Uint8(uint8_t value) {
-  onnx::TensorProto* proto = AddConstant({}, onnx::TensorProto::UINT8);
-  proto->set_raw_data(&value, 1);
-  return proto->name();
+  return Constant({}, onnx::TensorProto::UINT8, &value, 1);
 }
 
 std::string OnnxWriter::Activate(const std::string& x,

@@ -96,8 +96,9 @@ class OnnxWriter {
  private:
   const std::string& Read(ValueId id);
   std::string Fresh(const std::string& op);
-  onnx::TensorProto* AddConstant(const std::vector<int64_t>& shape,
-                                 onnx::TensorProto::DataType type);
+  std::string Constant(const std::vector<int64_t>& shape,
+                       onnx::TensorProto::DataType type, const void* data,
+                       int64_t bytes);
   const Tensor* Variable(int i, DType type);
   absl::Status NameResults(const std::vector<std::string>& results,
                            int first_node);

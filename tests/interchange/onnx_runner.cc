@@ -4,6 +4,7 @@
 //   onnx_runner --list                 op names: "+ Dense", "- Sgd reason"
 //   onnx_runner ops FOLDER…            the case in each folder
 //   onnx_runner network FILE FOLDER    a network, with initial parameters
+//   onnx_runner int8 FILE FOLDER       the same in 8-bit integers
 //
 // A case's folder holds `op` and `input0`, … as for op_runner. Written are
 // model.onnx, `feed0`, … (the model's inputs), `expected0`, … (its outputs);
@@ -15,6 +16,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 
 #include "core/graph/text.h"
 #include "core/interchange/onnx.h"
@@ -86,10 +88,12 @@ double Difference(const Values& expected, const Values& seen) {
 // What reading the model again gives: a number, or why not.
 std::string Imported(const std::string& path, const Trial& trial,
                      const Values& expected, const OpRegistry& registry) {
-  auto model = ReadOnnx(path, registry);
+  auto model = ReadOnnx(path, registry, /*first_is_batch=*/false);
   if (!model.ok()) return std::string(model.status().message());
+  const auto network = Infer(model->network);
+  if (!network.ok()) return std::string(network.status().message());
   const auto seen =
-      Answers(model->network, trial.batch, trial.feeds, &model->variables);
+      Answers(*network, trial.batch, trial.feeds, &model->variables);
   if (!seen.ok()) return std::string(seen.status().message());
   return absl::StrCat(Difference(expected, *seen));
 }
@@ -196,8 +200,33 @@ StoredTensor Feed(const TensorType& type, int64_t batch) {
   return feed;
 }
 
+// The network in bytes, as `tamer export --int8` makes it.
+absl::Status ToInt8(Trial* trial) {
+  std::map<std::string, InputRange> ranges;
+  for (const std::string& node : Quantizable(trial->graph)) {
+    ranges[node] = {0, 1};
+  }
+  TAMER_ASSIGN_OR_RETURN(Graph quantized, Quantize(trial->graph, ranges));
+  Variables variables;
+  TAMER_RETURN_IF_ERROR(variables.AddMissing(quantized, 1));
+  for (ValueId id : quantized.variables()) {
+    const std::string& name = quantized.value(id).name;
+    const Tensor to = *variables.Find(name);
+    const Tensor* from = trial->variables.Find(name);
+    if (to.dtype == DType::kInt8) {
+      TAMER_RETURN_IF_ERROR(
+          QuantizeWeight(*from, to, *variables.Find(name + "_scale")));
+    } else if (from != nullptr) {
+      std::memcpy(to.data, from->data, to.bytes());
+    }
+  }
+  trial->graph = std::move(quantized);
+  trial->variables = std::move(variables);
+  return absl::OkStatus();
+}
+
 absl::Status RunNetwork(const std::string& file, const std::string& folder,
-                        const OpRegistry& registry) {
+                        bool int8, const OpRegistry& registry) {
   Trial trial(&registry);
   TAMER_ASSIGN_OR_RETURN(trial.graph, LoadGraph(file, &registry));
   trial.batch = 3;
@@ -205,6 +234,7 @@ absl::Status RunNetwork(const std::string& file, const std::string& folder,
   for (ValueId id : trial.graph.inputs()) {
     trial.feeds.push_back(Feed(trial.graph.value(id).type, trial.batch));
   }
+  if (int8) TAMER_RETURN_IF_ERROR(ToInt8(&trial));
   return Report(folder, trial, registry);
 }
 
@@ -212,7 +242,8 @@ int Main(int argc, char** argv) {
   OpRegistry registry;
   const absl::Status registered = RegisterBuiltinOps(registry);
   const std::string what = argc < 2 ? "" : argv[1];
-  if (!registered.ok() || (what == "network" && argc != 4)) return 2;
+  if (!registered.ok() || ((what == "network" || what == "int8") && argc != 4))
+    return 2;
   if (what == "--list") {
     for (const std::string& name : registry.Names()) {
       std::cout << (HasOnnxCounterpart(name) ? "+ " : "- ") << name << " "
@@ -224,8 +255,9 @@ int Main(int argc, char** argv) {
       const absl::Status status = RunCase(folder, registry);
       if (!status.ok()) std::ofstream(folder + "/error") << status.message();
     }
-  } else if (what == "network") {
-    const absl::Status status = RunNetwork(argv[2], argv[3], registry);
+  } else if (what == "network" || what == "int8") {
+    const absl::Status status =
+        RunNetwork(argv[2], argv[3], what == "int8", registry);
     if (!status.ok()) {
       std::ofstream(std::string(argv[3]) + "/error") << status.message();
     }

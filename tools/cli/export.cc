@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "core/interchange/torch.h"
 #include "core/train/evaluate.h"
 #include "core/train/files.h"
 #include "core/train/quantize.h"
@@ -26,6 +27,8 @@ struct Options {
   bool int8 = false;
   bool onnx = false;
   std::string layer;
+  bool torch = false;
+  std::string names;
   std::string data;
   bool json = false;
 };
@@ -49,6 +52,15 @@ absl::StatusOr<std::string> Write(const std::string& output,
   return saved.path;
 }
 
+void TellWritten(const Options& options, const std::string& written,
+                 int parameters) {
+  if (options.json) {
+    std::printf("%s\n", Json({{"output", written}}).dump(2).c_str());
+  } else {
+    std::printf("%d parameters written: %s\n", parameters, written.c_str());
+  }
+}
+
 absl::Status Export(const Options& options, const OpRegistry& registry) {
   TAMER_ASSIGN_OR_RETURN(const ProductInfo info,
                          FindProductOrRun(options.product, registry));
@@ -59,12 +71,7 @@ absl::Status Export(const Options& options, const OpRegistry& registry) {
   manifest.clear_state_sha256();
   TAMER_ASSIGN_OR_RETURN(const std::string written,
                          Write(options.output, manifest, product.tensors));
-  if (options.json) {
-    std::printf("%s\n", Json({{"output", written}}).dump(2).c_str());
-  } else {
-    std::printf("%d parameters written: %s\n",
-                static_cast<int>(product.tensors.size()), written.c_str());
-  }
+  TellWritten(options, written, static_cast<int>(product.tensors.size()));
   return absl::OkStatus();
 }
 
@@ -169,6 +176,24 @@ absl::Status ExportInt8(const Options& options, const OpRegistry& registry) {
   return absl::OkStatus();
 }
 
+// The parameters of a product by other names.
+absl::Status ExportNamed(const Options& options, const OpRegistry& registry) {
+  TAMER_ASSIGN_OR_RETURN(const auto product,
+                         OpenProduct(options.product, registry));
+  NameMap names;
+  if (!options.names.empty()) {
+    TAMER_ASSIGN_OR_RETURN(names, ReadNameMap(options.names));
+  }
+  TAMER_ASSIGN_OR_RETURN(
+      const NamedTensors named,
+      ToFile(product->network, product->variables, names, options.torch));
+  TAMER_ASSIGN_OR_RETURN(
+      const std::string written,
+      Write(options.output, product->manifest, named.tensors));
+  TellWritten(options, written, static_cast<int>(named.tensors.size()));
+  return absl::OkStatus();
+}
+
 absl::Status ExportNetwork(const Options& options, const OpRegistry& registry) {
   TAMER_ASSIGN_OR_RETURN(
       const int nodes,
@@ -191,6 +216,12 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
     return ExportNetwork(options, registry);
   }
   if (!options.layer.empty()) return Invalid("--layer is for ONNX");
+  if (options.torch || !options.names.empty()) {
+    if (!absl::EndsWith(options.output, ".safetensors")) {
+      return Invalid("--torch and --names are for FILE.safetensors");
+    }
+    return ExportNamed(options, registry);
+  }
   return options.int8 ? ExportInt8(options, registry)
                       : Export(options, registry);
 }
@@ -223,9 +254,15 @@ void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
                     "computes, from scaled features on.");
   command->add_option("--layer", options->layer,
                       "As ONNX, up to this node; as of a pretrained product.");
+  command->add_flag("--torch", options->torch,
+                    "As safetensors, with PyTorch's names and layouts.");
+  command->add_option("--names", options->names,
+                      "As safetensors, by the names in this file: lines OURS "
+                      "THEIRS, of nodes or parameters.");
   command->add_flag("--json", options->json, "Print JSON.");
   command->footer(
       "Examples: tamer export runs/adapted merged\n"
+      "          tamer export runs/mnist-dbn digits.safetensors --torch\n"
       "          tamer export runs/mnist-dbn digits.onnx\n"
       "          tamer export runs/mnist-dbn small --int8");
   command->callback([options, registry, outcome] {

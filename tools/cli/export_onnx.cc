@@ -7,9 +7,18 @@
 namespace tamer {
 namespace {
 
-// How features were scaled, and what classes are called.
+// How features were scaled, what classes are called, and the loss.
 ManifestDef Carried(const Product& product) {
   ManifestDef carried;
+  const FinetuneDef* finetune = product.finetune();
+  if (finetune != nullptr) {
+    FinetuneDef* own =
+        carried.mutable_recipe()->add_stage()->mutable_finetune();
+    *own->mutable_loss() = finetune->loss();
+    own->set_target(finetune->target());
+    *own->mutable_metric() = finetune->metric();
+    if (finetune->has_prompt_end()) own->set_prompt_end(finetune->prompt_end());
+  }
   carried.mutable_recipe()->mutable_data()->set_scale(product.data().scale());
   *carried.mutable_feature_mean() = product.manifest.feature_mean();
   *carried.mutable_feature_factor() = product.manifest.feature_factor();
