@@ -74,7 +74,8 @@ std::string TwiceGelu(const onnx::GraphProto& graph, const Uses& uses, int at,
     for (const Pair& terms : Operands(graph.node(sum), "Add")) {
       const int erf = uses.Maker(terms.first);
       if (erf < 0 || !uses.Is(terms.second, 1) ||
-          graph.node(erf).op_type() != "Erf") {
+          graph.node(erf).op_type() != "Erf" ||
+          graph.node(erf).input_size() != 1) {
         continue;
       }
       const int scaled = uses.Maker(graph.node(erf).input(0));
@@ -103,6 +104,10 @@ absl::Status ReadInto(const onnx::ModelProto& model, bool first_is_batch,
   if (opset < kOldestOpset || opset > kNewestOpset) {
     return Invalid("its operators are of version ", opset, "; versions ",
                    kOldestOpset, " to ", kNewestOpset, " are read");
+  }
+  for (const onnx::NodeProto& node : model.graph().node()) {
+    if (node.output_size() > 0 && !node.output(0).empty()) continue;
+    return Invalid("node \"", node.name(), "\" has no result");
   }
   onnx::GraphProto graph = model.graph();
   RecogniseGelu(&graph);

@@ -43,9 +43,13 @@ void ReadWindow(OnnxReader& r, Params* params) {
 // `times_groups`.
 template <typename Params>
 void Convolution(OnnxReader& r, int out, bool times_groups, Params conv) {
-  const OnnxConstant* weight = r.Weight(1);
+  const OnnxConstant* weight = r.Weight(1, r.Dims(0).rank());
   if (weight == nullptr) return;
   const int64_t groups = r.Int("group", 1);
+  if (groups < 1 || groups > (1 << 24)) {
+    r.Fail("its groups are impossible");
+    return;
+  }
   conv.set_filters(weight->dims[out] * (times_groups ? groups : 1));
   conv.set_groups(groups);
   Set(Numbers(weight->dims.begin() + 2, weight->dims.end()),

@@ -49,6 +49,7 @@ void Pick(OnnxReader& r, int axis, int64_t at) {
 
 void Gather(OnnxReader& r) {
   const int axis = r.Axis(r.Int("axis", 0), r.Dims(0).rank());
+  if (!r.ok()) return;
   const OnnxConstant* table = r.Constant(0);
   const OnnxConstant* index = r.Constant(1);
   if (index != nullptr && index->whole && index->dims.empty()) {
@@ -94,7 +95,7 @@ std::vector<int> ReducedAxes(OnnxReader& r, int rank) {
 // The result with dimensions of 1 where they were reduced, if asked.
 std::string Kept(OnnxReader& r, const std::string& x, Shape before,
                  const std::vector<int>& axes) {
-  if (r.Int("keepdims", 1) == 0) return x;
+  if (!r.ok() || r.Int("keepdims", 1) == 0) return x;
   for (int axis : axes) before.set_dim(axis, 1);
   return r.Reshape(x, before);
 }

@@ -11,6 +11,8 @@ namespace {
 
 using Numbers = std::vector<int64_t>;
 
+constexpr int64_t kMostSize = int64_t{1} << 31;
+
 void Transpose(OnnxReader& r) {
   const int rank = r.Dims(0).rank();
   Numbers perm = r.Ints("perm");
@@ -50,7 +52,11 @@ Shape Resolve(OnnxReader& r, const Shape& from, const Numbers& asked) {
       open = static_cast<int>(i);
       dim = 1;
     }
-    known *= dim;
+    if (dim < -kMostSize || dim > kMostSize ||
+        __builtin_mul_overflow(known, dim, &known)) {
+      r.Fail("its sizes are impossible");
+      return from;
+    }
     to.push_back(dim);
   }
   // With a batch both counts are negative, unless the batch is what is open.
@@ -88,7 +94,7 @@ void Reshape(OnnxReader& r) {
 void Flatten(OnnxReader& r) {
   const Shape from = r.Dims(0);
   const int64_t axis = r.Int("axis", 1);
-  if (axis != 1) {
+  if (axis != 1 || from.rank() == 0) {
     r.Fail("its axis must be 1");
     return;
   }
@@ -102,7 +108,11 @@ void Squeeze(OnnxReader& r) {
   const Shape from = r.Dims(0);
   std::vector<bool> drop(from.rank(), false);
   const Numbers axes = r.Ints(1, "axes");
-  for (int64_t axis : axes) drop[r.Axis(axis, from.rank())] = true;
+  for (int64_t axis : axes) {
+    const int at = r.Axis(axis, from.rank());
+    if (!r.ok()) return;
+    drop[at] = true;
+  }
   for (int i = 0; axes.empty() && i < from.rank(); ++i) {
     drop[i] = from.dim(i) == 1;
   }
@@ -135,6 +145,7 @@ void Unsqueeze(OnnxReader& r) {
   Numbers axes = r.Ints(1, "axes");
   const int rank = to.rank() + static_cast<int>(axes.size());
   for (int64_t& axis : axes) axis = r.Axis(axis, rank);
+  if (!r.ok()) return;
   std::sort(axes.begin(), axes.end());
   Numbers dims = to.dims();
   for (int64_t axis : axes) {
@@ -164,6 +175,7 @@ void Slice(OnnxReader& r) {
   for (size_t i = 0; i < starts.size() && r.ok(); ++i) {
     op::Slice slice;
     const int axis = r.Axis(axes[i], from.rank());
+    if (!r.ok()) return;
     const int64_t size = from.dim(axis);
     if (starts[i] == 0 && (ends[i] >= size && ends[i] > (int64_t{1} << 30))) {
       continue;  // all of it
@@ -183,6 +195,7 @@ void Slice(OnnxReader& r) {
 void Split(OnnxReader& r) {
   const Shape from = r.Dims(0);
   const int axis = r.Axis(r.Int("axis", 0), from.rank());
+  if (!r.ok()) return;
   Numbers sizes = r.Ints(1, "split");
   const int parts = r.node().output_size();
   for (int i = 0; sizes.size() < static_cast<size_t>(parts); ++i) {

@@ -59,9 +59,12 @@ absl::StatusOr<int> ExportOnnx(const std::string& path,
   } else {
     TAMER_ASSIGN_OR_RETURN(graph, UpTo(*product, layer));
   }
+  ManifestDef carried = Carried(*product);
+  // The loss is the whole network's.
+  if (!layer.empty()) carried.mutable_recipe()->clear_stage();
   TAMER_RETURN_IF_ERROR(
       WriteOnnx(output, graph, product->variables,
-                {{kManifestFact, PrintText(Carried(*product), registry)}}));
+                {{kManifestFact, PrintText(carried, registry)}}));
   return static_cast<int>(graph.nodes().size());
 }
 
