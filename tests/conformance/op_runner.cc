@@ -7,58 +7,29 @@
 // A folder holds `op` (a line with its name, then its parameters as text),
 // `input0`, `input1`, … (inputs, then variables), and for a backward run
 // `wanted` (indices of inputs) and `dy0`, … (gradients of the first outputs).
-// Written are `output0`, … and `gradientI` for each I wanted; or `error`. A
-// tensor is a line ("FLOAT 2 3", type and shape) and then its numbers as they
-// lie in memory.
+// Written are `output0`, … and `gradientI` for each I wanted; or `error`.
 
 #include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <sstream>
 
 #include "core/op/registry.h"
 #include "google/protobuf/text_format.h"
 #include "ops/builtin.h"
 #include "ops/internal/testing.h"
+#include "tests/conformance/tensor_file.h"
 
 namespace tamer {
 namespace {
 
-bool ReadTensor(const std::string& path, Value* value) {
-  std::ifstream in(path, std::ios::binary);
-  std::string line, type;
-  if (!std::getline(in, line)) return false;
-  std::istringstream words(line);
-  words >> type;
-  std::vector<int64_t> shape;
-  for (int64_t dim; words >> dim;) shape.push_back(dim);
-  const int64_t elements = Shape(shape).elements();
-  if (type == "INT32") {
-    *value = Ints(shape, std::vector<int32_t>(elements));
-  } else {
-    *value = Floats(shape, std::vector<float>(elements));
-  }
-  const Tensor view = value->view();
-  in.read(static_cast<char*>(view.data), view.bytes());
-  return in.gcount() == view.bytes();
-}
-
-void WriteTensor(const std::string& path, Value value) {
-  std::ofstream out(path, std::ios::binary);
-  const Tensor view = value.view();
-  out << Name(view.dtype);
-  for (int64_t dim : view.shape.dims()) out << " " << dim;
-  out << "\n";
-  out.write(static_cast<const char*>(view.data), view.bytes());
-}
-
-// Those called `prefix`0, `prefix`1, …
-std::vector<Value> ReadTensors(const std::string& prefix) {
+std::vector<Value> ReadValues(const std::string& prefix) {
   std::vector<Value> values;
-  Value value;
-  while (ReadTensor(absl::StrCat(prefix, values.size()), &value)) {
-    values.push_back(value);
+  for (const StoredTensor& tensor : ReadTensorFiles(prefix)) {
+    const std::vector<int64_t>& dims = tensor.type.shape.dims();
+    values.push_back(tensor.type.dtype == DType::kInt32
+                         ? Ints(dims, tensor.ints)
+                         : Floats(dims, tensor.floats));
   }
   return values;
 }
@@ -74,13 +45,14 @@ absl::Status RunCase(const std::string& folder, const OpRegistry& registry) {
   if (!google::protobuf::TextFormat::ParseFromString(rest, params.get())) {
     return Invalid(name, " cannot be ", rest);
   }
-  const std::vector<Value> inputs = ReadTensors(folder + "/input");
+  const std::vector<Value> inputs = ReadValues(folder + "/input");
   const bool batched = !inputs.empty() && inputs[0].type.shape.rank() > 0;
   const int64_t batch = batched ? inputs[0].type.shape.dim(0) : 1;
   TAMER_ASSIGN_OR_RETURN(const RunResult result,
                          RunOp(*params, inputs, 0, batch));
   for (size_t i = 0; i < result.outputs.size(); ++i) {
-    WriteTensor(absl::StrCat(folder, "/output", i), result.outputs[i]);
+    Value output = result.outputs[i];
+    WriteTensorFile(absl::StrCat(folder, "/output", i), output.view());
   }
   std::vector<int> wanted;
   std::ifstream in(folder + "/wanted");
@@ -88,11 +60,12 @@ absl::Status RunCase(const std::string& folder, const OpRegistry& registry) {
   if (wanted.empty()) return absl::OkStatus();
   TAMER_ASSIGN_OR_RETURN(
       const auto gradients,
-      RunGradient(*params, inputs, result.outputs, ReadTensors(folder + "/dy"),
+      RunGradient(*params, inputs, result.outputs, ReadValues(folder + "/dy"),
                   wanted, batch));
   for (const auto& gradient : gradients) {
-    WriteTensor(absl::StrCat(folder, "/gradient", gradient.first),
-                gradient.second);
+    Value value = gradient.second;
+    WriteTensorFile(absl::StrCat(folder, "/gradient", gradient.first),
+                    value.view());
   }
   return absl::OkStatus();
 }

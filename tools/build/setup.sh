@@ -6,7 +6,7 @@ cd "$ROOT"
 
 BUILD_PACKAGES=(
   bazel-bootstrap g++ ca-certificates zlib1g-dev libssl-dev libpng-dev
-  libjpeg62-turbo-dev libsentencepiece-dev
+  libjpeg62-turbo-dev libsentencepiece-dev libonnx-dev
   libdnnl-dev libprotobuf-dev protobuf-compiler libabsl-dev
   libbenchmark-dev libgtest-dev libgmock-dev libcli11-dev nlohmann-json3-dev
 )

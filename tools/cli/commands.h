@@ -41,6 +41,12 @@ void AddSweep(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddProducts(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDiff(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddImport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddValidate(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddInit(CLI::App* app, Outcome* outcome);
+// Of the whole command line, `app`: scripts for shells, and the manual page.
+void AddCompletion(CLI::App* app, Outcome* outcome);
+void AddManual(CLI::App* app, Outcome* outcome);
 void AddPlugins(CLI::App* app, const Plugins* plugins, Outcome* outcome);
 void AddTokens(CLI::App* app, Outcome* outcome);
 void AddOps(CLI::App* app, const OpRegistry* registry, Outcome* outcome);

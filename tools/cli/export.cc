@@ -5,12 +5,14 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "core/interchange/torch.h"
 #include "core/train/evaluate.h"
 #include "core/train/files.h"
 #include "core/train/quantize.h"
 #include "core/train/recipe.h"
 #include "core/train/safetensors.h"
 #include "tools/cli/commands.h"
+#include "tools/cli/interchange.h"
 #include "tools/cli/output.h"
 #include "tools/cli/source.h"
 
@@ -23,6 +25,10 @@ struct Options {
   std::string product;
   std::string output;
   bool int8 = false;
+  bool onnx = false;
+  std::string layer;
+  bool torch = false;
+  std::string names;
   std::string data;
   bool json = false;
 };
@@ -46,6 +52,15 @@ absl::StatusOr<std::string> Write(const std::string& output,
   return saved.path;
 }
 
+void TellWritten(const Options& options, const std::string& written,
+                 int parameters) {
+  if (options.json) {
+    std::printf("%s\n", Json({{"output", written}}).dump(2).c_str());
+  } else {
+    std::printf("%d parameters written: %s\n", parameters, written.c_str());
+  }
+}
+
 absl::Status Export(const Options& options, const OpRegistry& registry) {
   TAMER_ASSIGN_OR_RETURN(const ProductInfo info,
                          FindProductOrRun(options.product, registry));
@@ -56,12 +71,7 @@ absl::Status Export(const Options& options, const OpRegistry& registry) {
   manifest.clear_state_sha256();
   TAMER_ASSIGN_OR_RETURN(const std::string written,
                          Write(options.output, manifest, product.tensors));
-  if (options.json) {
-    std::printf("%s\n", Json({{"output", written}}).dump(2).c_str());
-  } else {
-    std::printf("%d parameters written: %s\n",
-                static_cast<int>(product.tensors.size()), written.c_str());
-  }
+  TellWritten(options, written, static_cast<int>(product.tensors.size()));
   return absl::OkStatus();
 }
 
@@ -166,19 +176,69 @@ absl::Status ExportInt8(const Options& options, const OpRegistry& registry) {
   return absl::OkStatus();
 }
 
+// The parameters of a product by other names.
+absl::Status ExportNamed(const Options& options, const OpRegistry& registry) {
+  TAMER_ASSIGN_OR_RETURN(const auto product,
+                         OpenProduct(options.product, registry));
+  NameMap names;
+  if (!options.names.empty()) {
+    TAMER_ASSIGN_OR_RETURN(names, ReadNameMap(options.names));
+  }
+  TAMER_ASSIGN_OR_RETURN(
+      const NamedTensors named,
+      ToFile(product->network, product->variables, names, options.torch));
+  TAMER_ASSIGN_OR_RETURN(
+      const std::string written,
+      Write(options.output, product->manifest, named.tensors));
+  TellWritten(options, written, static_cast<int>(named.tensors.size()));
+  return absl::OkStatus();
+}
+
+absl::Status ExportNetwork(const Options& options, const OpRegistry& registry) {
+  TAMER_ASSIGN_OR_RETURN(
+      const int nodes,
+      ExportOnnx(options.product, options.layer, options.output, registry));
+  if (options.json) {
+    std::printf(
+        "%s\n",
+        Json({{"output", options.output}, {"nodes", nodes}}).dump(2).c_str());
+  } else {
+    std::printf("%d nodes written: %s\n", nodes, options.output.c_str());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run(const Options& options, const OpRegistry& registry) {
+  if (options.onnx || absl::EndsWith(options.output, ".onnx")) {
+    if (options.int8) {
+      return Invalid("--int8 makes a product; export that as ONNX then");
+    }
+    return ExportNetwork(options, registry);
+  }
+  if (!options.layer.empty()) return Invalid("--layer is for ONNX");
+  if (options.torch || !options.names.empty()) {
+    if (!absl::EndsWith(options.output, ".safetensors")) {
+      return Invalid("--torch and --names are for FILE.safetensors");
+    }
+    return ExportNamed(options, registry);
+  }
+  return options.int8 ? ExportInt8(options, registry)
+                      : Export(options, registry);
+}
+
 }  // namespace
 
 void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app->add_subcommand(
       "export",
-      "Write a product that stands alone, its adapters merged, or its "
-      "parameters as safetensors.");
+      "Write a product that stands alone, its adapters merged, its parameters "
+      "as safetensors, or its network as ONNX.");
   command->add_option("product", options->product, "A product or run.")
       ->required();
   command
       ->add_option("output", options->output,
-                   "FILE.safetensors, or a folder for the product.")
+                   "FILE.safetensors, FILE.onnx, or a folder for the product.")
       ->required();
   CLI::Option* int8 = command->add_flag(
       "--int8", options->int8,
@@ -189,14 +249,25 @@ void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
                    "Other samples to measure on, as in a recipe: 'npy { "
                    "features: \"x.npy\" }'.")
       ->needs(int8);
+  command->add_flag("--onnx", options->onnx,
+                    "As ONNX, whatever the file's name: what `predict` "
+                    "computes, from scaled features on.");
+  command->add_option("--layer", options->layer,
+                      "As ONNX, up to this node; as of a pretrained product.");
+  command->add_flag("--torch", options->torch,
+                    "As safetensors, with PyTorch's names and layouts.");
+  command->add_option("--names", options->names,
+                      "As safetensors, by the names in this file: lines OURS "
+                      "THEIRS, of nodes or parameters.");
   command->add_flag("--json", options->json, "Print JSON.");
   command->footer(
       "Examples: tamer export runs/adapted merged\n"
+      "          tamer export runs/mnist-dbn digits.safetensors --torch\n"
+      "          tamer export runs/mnist-dbn digits.onnx\n"
       "          tamer export runs/mnist-dbn small --int8");
   command->callback([options, registry, outcome] {
     if (!outcome->status.ok()) return;
-    outcome->status = options->int8 ? ExportInt8(*options, *registry)
-                                    : Export(*options, *registry);
+    outcome->status = Run(*options, *registry);
   });
 }
 

@@ -57,12 +57,17 @@ int Main(int argc, char** argv) {
   AddProducts(&app, &registry, &outcome);
   AddDiff(&app, &registry, &outcome);
   AddExport(&app, &registry, &outcome);
+  AddImport(&app, &registry, &outcome);
   AddGraph(&app, &registry, &outcome);
   AddDescribe(&app, &registry, &outcome);
   AddProfile(&app, &registry, &outcome);
   AddTokens(&app, &outcome);
   AddOps(&app, &registry, &outcome);
   AddPlugins(&app, &plugins, &outcome);
+  AddValidate(&app, &registry, &outcome);
+  AddInit(&app, &outcome);
+  AddCompletion(&app, &outcome);
+  AddManual(&app, &outcome);
   // --plugin may stand behind the command, too.
   for (CLI::App* command : app.get_subcommands({})) {
     command->fallthrough();

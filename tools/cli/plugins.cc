@@ -132,15 +132,6 @@ Outcome Check(const Options& options) {
 }
 
 // "my_op" from "MyOp".
-std::string SnakeCase(const std::string& name) {
-  std::string snake;
-  for (char c : name) {
-    if (absl::ascii_isupper(c) && !snake.empty()) snake += '_';
-    snake += absl::ascii_tolower(c);
-  }
-  return snake;
-}
-
 absl::Status New(const Options& options) {
   const std::string& name = options.name;
   bool valid = !name.empty() && absl::ascii_isupper(name[0]);
@@ -151,29 +142,9 @@ absl::Status New(const Options& options) {
   }
   const std::string snake = SnakeCase(name);
   const std::string folder = options.folder.empty() ? snake : options.folder;
-  if (Exists(folder)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(folder, ": is there already; nothing was written"));
-  }
-  if (mkdir(folder.c_str(), 0777) != 0) {
-    return absl::UnavailableError(
-        absl::StrCat(folder, ": cannot be made: ", std::strerror(errno)));
-  }
-  for (const SkeletonFile& file : Skeleton()) {
-    const std::string path =
-        JoinPath(folder, absl::StrReplaceAll(file.name, {{"NAME", snake}}));
-    const std::string text =
-        absl::StrReplaceAll(file.text, {{"@NAME@", name}, {"@FILE@", snake}});
-    std::FILE* out = std::fopen(path.c_str(), "wx");
-    const bool written =
-        out != nullptr &&
-        std::fwrite(text.data(), 1, text.size(), out) == text.size();
-    if (out == nullptr || std::fclose(out) != 0 || !written) {
-      return absl::UnavailableError(
-          absl::StrCat(path, ": cannot be written: ", std::strerror(errno)));
-    }
-    if (absl::EndsWith(path, ".sh")) chmod(path.c_str(), 0755);
-  }
+  TAMER_RETURN_IF_ERROR(WriteSkeleton(
+      folder, Skeleton(),
+      {{"NAME.cc", snake + ".cc"}, {"@NAME@", name}, {"@FILE@", snake}}));
   std::printf("%s/: a plugin with the op %s; next: cd %s && ./build.sh\n",
               folder.c_str(), name.c_str(), folder.c_str());
   return absl::OkStatus();
