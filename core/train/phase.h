@@ -46,6 +46,9 @@ struct Phase {
 
   // Metrics to add at the end of an epoch (of validation data); may be null.
   std::function<absl::StatusOr<EpochMetrics>()> validate;
+  // Called at the end of each epoch that counts so many before it and itself,
+  // once its metrics are on record; may be null.
+  std::function<absl::Status(int64_t epoch)> record;
   // With early stopping, the name of the validation metric to watch.
   const EarlyStoppingDef* early_stopping = nullptr;
   // Writes a rolling checkpoint.

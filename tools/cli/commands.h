@@ -35,6 +35,7 @@ void AddGenerate(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddComplete(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddFeatures(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddLikelihood(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddReport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddProducts(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDiff(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);

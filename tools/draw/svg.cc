@@ -26,7 +26,7 @@ constexpr char kStyle[] = R"(<style>
 @media (prefers-color-scheme: dark) {
   :root { background: #14171c; }
   .graph > polygon:first-of-type { fill: #14171c; }
-  .graph > text { fill: #e4e7ec; }
+  .graph > text:not([fill]) { fill: #e4e7ec; }
   .cluster > path, .cluster > polygon { fill: #1c2027; stroke: #434b59; }
   .cluster > text, .cluster > g > text { fill: #c9d0dc; }
   .edge text { fill: #aab2c0; }
