@@ -6,6 +6,7 @@
 #include "core/train/files.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
+#include "tools/tensorboard/run_events.h"
 
 namespace tamer {
 namespace {
@@ -13,12 +14,31 @@ namespace {
 struct Options {
   std::vector<std::string> runs;
   std::string output = "report.html";
+  std::string tensorboard;
   bool no_pictures = false;
   int threads = 0;
   bool json = false;
 };
 
+// Event files of the runs, instead of a page.
+absl::Status WriteEvents(const Options& options) {
+  nlohmann::ordered_json json = {{"events", nlohmann::json::array()}};
+  for (const std::string& run : options.runs) {
+    if (!Exists(JoinPath(run, "metrics.jsonl"))) {
+      return absl::NotFoundError(
+          absl::StrCat(run, ": no run directory (it has no metrics.jsonl)"));
+    }
+    TAMER_ASSIGN_OR_RETURN(const auto events,
+                           RunEvents::Create(run, options.tensorboard));
+    json["events"].push_back(events->path());
+    if (!options.json) std::printf("written: %s\n", events->path().c_str());
+  }
+  if (options.json) std::printf("%s\n", json.dump(2).c_str());
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Options& options, const OpRegistry& registry) {
+  if (!options.tensorboard.empty()) return WriteEvents(options);
   ReportOptions report;
   report.pictures = !options.no_pictures;
   report.threads = options.threads;
@@ -58,6 +78,9 @@ void AddReport(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       ->required();
   command->add_option("--output", options->output,
                       "The page; report.html if not given.");
+  command->add_option("--tensorboard", options->tensorboard,
+                      "A folder: instead of a page write TensorBoard's event "
+                      "files, a folder a run.");
   command->add_flag("--no-pictures", options->no_pictures,
                     "Leave out what products and data have to be opened for: "
                     "filters and the confusion matrix.");

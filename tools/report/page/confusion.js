@@ -88,14 +88,17 @@ function matrix({confusion, classes, worst}, choose) {
   const pairs = new Set(
       worst.examples.map(({label, predicted}) => `${label} ${predicted}`));
   const named = classes.some((name) => name.length > 2);
+  const mostWrong = Math.max(1, ...confusion.flatMap(
+      (counts, label) => counts.filter((_, predicted) => predicted !== label)));
   const rows = confusion.map((counts, label) => {
     const sum = Math.max(1, counts.reduce((a, b) => a + b, 0));
     return h("tr", {}, h("th", {scope: "row"}, classes[label]),
         counts.map((count, predicted) => {
           const right = label === predicted;
-          const tint = Math.round(85 * Math.sqrt(count / sum));
+          const tint = Math.round(right ? 85 * count / sum
+                                        : 8 + 62 * count / mostWrong);
           const style = count === 0 ? null : `background:color-mix(in srgb, ` +
-              `var(--${right ? "good" : "bad"}) ${Math.max(6, tint)}%, var(--card))` +
+              `var(--${right ? "good" : "bad"}) ${tint}%, var(--card))` +
               (tint > 55 ? ";color:var(--card)" : "");
           const what = `${classes[label]} taken for ${classes[predicted]}: ${count}`;
           if (count === 0 || right || !pairs.has(`${label} ${predicted}`)) {

@@ -26,7 +26,8 @@ const kindOf = (run, stage) =>
     (run.stages.find((one) => one.name === stage) || {kind: ""}).kind;
 
 function overview({runs}) {
-  return h("div", {class: "grid"}, runs.map((run, r) => {
+  if (runs.length === 0) return null;
+  return h("div", {class: runs.length > 1 ? "grid" : null}, runs.map((run, r) => {
     const facts = [];
     for (const done of run.finished) {
       for (const [name, value] of Object.entries(done)) {
@@ -50,7 +51,8 @@ function overview({runs}) {
       return `${stage.name} (${stage.kind}${done ? "" : ", not finished"})`;
     });
     return h("div", {class: "card"},
-        h("div", {class: "head"}, key(run.name, colour(r))),
+        runs.length > 1 ? h("div", {class: "head"}, key(run.name, colour(r)))
+                        : null,
         h("dl", {class: "tiles"}, facts.map(([what, value]) =>
             h("div", {}, h("dt", {}, what), h("dd", {}, value)))),
         h("p", {class: "legend"}, stages.join(" → ")),
@@ -250,7 +252,7 @@ function prototext(text) {
 }
 
 function recipe({runs}) {
-  return runs.map((run) => h("details", {open: runs.length === 1},
+  return runs.length === 0 ? null : runs.map((run) => h("details", {open: runs.length === 1},
       h("summary", {}, run.recipe_file || run.name),
       h("div", {class: "card"}, prototext(run.recipe))));
 }
