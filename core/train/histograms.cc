@@ -13,10 +13,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kBins = 40;
-// Numbers that a tensor's histogram looks at, in runs of so many neighbours:
-// single numbers at equal distances would all be of one unit.
+// Numbers that a tensor's histogram looks at, in runs of so many neighbours,
+// one run at some place in each of equal parts. Numbers at equal distances
+// would be of few units.
 constexpr int64_t kMost = 1 << 15;
 constexpr int64_t kRun = 64;
+// The golden ratio: its multiples' fractions are spread evenly.
+constexpr double kGolden = 0.61803398874989485;
 // Of a network's tensors, so many.
 constexpr size_t kMostTensors = 64;
 // Recording may take this share of the time.
@@ -31,9 +34,12 @@ template <typename Take>
 void ForSample(const float* values, int64_t count, const Take& take) {
   const int64_t runs = count <= kMost ? 1 : kMost / kRun;
   const int64_t length = count <= kMost ? count : kRun;
+  const int64_t part = count / runs;
   for (int64_t r = 0; r < runs; ++r) {
-    const float* run =
-        values + r * ((count - length) / std::max<int64_t>(1, runs - 1));
+    const double turn = static_cast<double>(r) * kGolden;
+    const auto offset = static_cast<int64_t>(
+        (turn - std::floor(turn)) * static_cast<double>(part - length + 1));
+    const float* run = values + r * part + offset;
     for (int64_t i = 0; i < length; ++i) {
       if (std::isfinite(run[i])) take(run[i]);
     }

@@ -99,7 +99,7 @@ function matrix({confusion, classes, worst}, choose) {
                                         : 8 + 62 * count / mostWrong);
           const style = count === 0 ? null : `background:color-mix(in srgb, ` +
               `var(--${right ? "good" : "bad"}) ${tint}%, var(--card))` +
-              (tint > 55 ? ";color:var(--card)" : "");
+              (right && tint > 55 ? ";color:var(--card)" : "");
           const what = `${classes[label]} taken for ${classes[predicted]}: ${count}`;
           if (count === 0 || right || !pairs.has(`${label} ${predicted}`)) {
             return h("td", {}, h("span", {style, title: what,
