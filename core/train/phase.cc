@@ -346,6 +346,8 @@ absl::Status PhaseRun::Tell(const PhaseReport& report,
   for (const auto& metric : report.metrics) line[metric.first] = metric.second;
   for (const auto& series : more.series) line[series.first] = series.second;
   line["samples_per_second"] = std::round(report.samples_per_second);
+  // Since the epoch began, or the run was resumed in it; with validation.
+  line["seconds"] = std::round(1e4 * Seconds(Clock::now() - began_)) / 1e4;
   if (team_.workers() > 1) {
     line["workers"] = team_.workers();
     line["waiting_share"] = balance_.waiting;
@@ -388,6 +390,7 @@ absl::Status PhaseRun::Judge() {
   }
   TAMER_RETURN_IF_ERROR(Tell(report, more));
   if (phase_.watch) TAMER_RETURN_IF_ERROR(Watch());
+  if (phase_.record) TAMER_RETURN_IF_ERROR(phase_.record(progress_.epoch()));
   progress_.clear_last();
   for (const auto& metric : report.metrics) {
     MetricDef* last = progress_.add_last();

@@ -51,6 +51,9 @@ struct Phase {
   // monitor.h); may be null. Each is told, and if asked for ends the run.
   std::function<absl::StatusOr<std::vector<std::string>>(int64_t)> watch;
   bool stop_on_warning = false;
+  // Called at the end of each epoch that counts so many before it and itself,
+  // once its metrics are on record; may be null.
+  std::function<absl::Status(int64_t epoch)> record;
   // With early stopping, the name of the validation metric to watch.
   const EarlyStoppingDef* early_stopping = nullptr;
   // Writes a rolling checkpoint.

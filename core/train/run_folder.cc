@@ -49,6 +49,7 @@ RecipeDef WithoutMachine(RecipeDef def) {
   def.clear_checkpoint_every_seconds();
   def.clear_checkpoint_every_steps();
   def.clear_keep_checkpoints();
+  def.clear_histograms();
   if (def.has_parallel()) {
     def.mutable_parallel()->clear_workers();
     def.mutable_parallel()->clear_transport();

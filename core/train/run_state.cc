@@ -43,6 +43,9 @@ absl::Status RunState::Save(const StageDef& stage,
                             const TrainingData& data) const {
   ManifestDef manifest = NewManifest(stage, data);
   *manifest.mutable_progress() = progress;
+  if (histograms != nullptr) {
+    manifest.mutable_progress()->set_histograms_bytes(histograms->bytes());
+  }
   return SaveRolling(path, manifest, variables->all(),
                      recipe.def.keep_checkpoints());
 }

@@ -26,6 +26,7 @@ struct RunState {
   Graph network;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<MetricsLog> log;
+  std::unique_ptr<MetricsLog> histograms;  // null: none are kept
   // Of the running stage: its variables, where it stands, and the product that
   // it started from (without an identifier if there is none).
   std::unique_ptr<Variables> variables;

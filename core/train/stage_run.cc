@@ -54,6 +54,16 @@ Phase StageRun::NewPhase() {
   return phase;
 }
 
+absl::Status StageRun::KeepHistograms(const Graph& network, Phase* phase) {
+  if (run_.histograms == nullptr) return absl::OkStatus();
+  TAMER_ASSIGN_OR_RETURN(
+      histograms_, Histograms::Make(network, *phase, data_.train, data_.scaling,
+                                    run_.variables.get(), run_.scheduler.get(),
+                                    run_.histograms.get()));
+  phase->record = [this](int64_t epoch) { return histograms_->Record(epoch); };
+  return absl::OkStatus();
+}
+
 bool StageRun::OfNetwork(const std::string& name) const {
   const ValueId id = run_.network.FindValue(name);
   return IsPretrained(name) ||
@@ -107,6 +117,7 @@ absl::StatusOr<bool> StageRun::PretrainOne(const PretrainLayer& layer) {
   phase.data = setup.train;
   phase.scaling = setup.scaling;
   phase.graphs = {{0, &setup.graph}};
+  TAMER_RETURN_IF_ERROR(KeepHistograms(run_.network, &phase));
   std::unique_ptr<RbmMonitor> monitor;
   if (run_.leads() && RbmMonitor::Watches(setup, layer)) {
     TAMER_ASSIGN_OR_RETURN(monitor,
@@ -136,6 +147,7 @@ absl::StatusOr<bool> StageRun::Finetune() {
   for (const auto& entry : finetuning_->graphs) {
     phase.graphs.emplace_back(entry.first, &entry.second);
   }
+  TAMER_RETURN_IF_ERROR(KeepHistograms(finetuning_->network, &phase));
   if (finetune.has_early_stopping()) {
     phase.early_stopping = &finetune.early_stopping();
   }

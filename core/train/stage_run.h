@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/train/finetuning.h"
+#include "core/train/histograms.h"
 #include "core/train/phase.h"
 #include "core/train/run_state.h"
 
@@ -31,6 +32,9 @@ class StageRun {
   absl::StatusOr<bool> PretrainOne(const PretrainLayer& layer);
   absl::StatusOr<bool> Finetune();
   Phase NewPhase();
+  // Lets the phase keep histograms of what it trains in `network`, if the run
+  // does.
+  absl::Status KeepHistograms(const Graph& network, Phase* phase);
   void EndLayer(const std::string& prefix);
   absl::StatusOr<std::set<std::string>> Untrained();
   const SolverDef& SolverOf(const PretrainLayer& layer) const {
@@ -45,6 +49,7 @@ class StageRun {
   const StageDef& stage_;
   const TrainingData& data_;
   std::unique_ptr<FinetuneSetup> finetuning_;
+  std::unique_ptr<Histograms> histograms_;  // of the running phase
 };
 
 }  // namespace tamer

@@ -171,16 +171,25 @@ absl::Status Run::OpenLog() {
   if (!complaint.empty()) {
     run_.observer->Message(absl::StrCat("passed over: ", complaint));
   }
-  int64_t keep = 0;
-  const std::string metrics = JoinPath(run_.path, "metrics.jsonl");
-  if (rolling.ok()) {
-    TAMER_RETURN_IF_ERROR(Resume(*rolling));
-    keep = run_.progress.metrics_bytes();
-  } else if (Exists(metrics)) {
-    TAMER_ASSIGN_OR_RETURN(const std::string lines, ReadFile(metrics));
-    keep = static_cast<int64_t>(lines.size());
-  }
-  TAMER_ASSIGN_OR_RETURN(run_.log, MetricsLog::Open(metrics, keep));
+  if (rolling.ok()) TAMER_RETURN_IF_ERROR(Resume(*rolling));
+  // What an interrupted run wrote after its last checkpoint goes.
+  const auto open =
+      [&](const char* name,
+          int64_t done) -> absl::StatusOr<std::unique_ptr<MetricsLog>> {
+    const std::string path = JoinPath(run_.path, name);
+    int64_t size = 0;
+    if (Exists(path)) {
+      TAMER_ASSIGN_OR_RETURN(const std::string lines, ReadFile(path));
+      size = static_cast<int64_t>(lines.size());
+    }
+    return MetricsLog::Open(path, rolling.ok() ? std::min(done, size) : size);
+  };
+  TAMER_ASSIGN_OR_RETURN(run_.log,
+                         open("metrics.jsonl", run_.progress.metrics_bytes()));
+  if (!run_.recipe.def.histograms()) return absl::OkStatus();
+  TAMER_ASSIGN_OR_RETURN(
+      run_.histograms,
+      open("histograms.jsonl", run_.progress.histograms_bytes()));
   return absl::OkStatus();
 }
 

@@ -32,7 +32,8 @@ struct TrainResult {
 };
 
 // Trains all stages of `recipe`. A run directory holds run.pbtxt (the resolved
-// recipe, network and versions), metrics.jsonl, a product (products.h) for each
+// recipe, network and versions), metrics.jsonl, histograms.jsonl, a product
+// (products.h) for each
 // finished stage, and rolling-N while a stage runs.
 absl::StatusOr<TrainResult> Train(const Recipe& recipe,
                                   const OpRegistry& registry,

@@ -375,8 +375,16 @@ TEST_F(CommandsTest, GraphDescribeOps) {
   const std::string printed = folder_ + "/printed.pbtxt";
   std::ofstream(printed) << graph.text;
   EXPECT_EQ(Tamer("graph " + printed).text, graph.text);
-  EXPECT_TRUE(absl::StartsWith(
-      Tamer("graph " + Recipe() + " --format dot").text, "digraph"));
+  EXPECT_TRUE(
+      absl::StartsWith(Tamer("graph " + Recipe() + " --dot").text, "digraph"));
+  const Json drawn = Json::parse(
+      Tamer("graph " + Recipe() + " --after labels --svg --json --output " +
+            folder_ + "/labels.svg")
+          .text);
+  EXPECT_EQ(drawn["format"], "svg");
+  const std::string svg = ReadAll(folder_ + "/labels.svg");
+  EXPECT_TRUE(absl::StrContains(svg, ">net, labels</text>")) << svg;
+  EXPECT_EQ(Tamer("graph " + Recipe() + " --svg --dot").code, 2);
   const Json described = Json::parse(
       Tamer("describe " + Recipe() + " --after labels --batch 7 --json").text);
   EXPECT_EQ(described["batch"], 7);

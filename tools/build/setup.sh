@@ -9,6 +9,7 @@ BUILD_PACKAGES=(
   libjpeg62-turbo-dev libsentencepiece-dev libonnx-dev
   libdnnl-dev libprotobuf-dev protobuf-compiler libabsl-dev
   libbenchmark-dev libgtest-dev libgmock-dev libcli11-dev nlohmann-json3-dev
+  libgraphviz-dev libisal-dev libmicrohttpd-dev
 )
 
 as_root() {

@@ -38,6 +38,7 @@ void AddFeatures(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddLikelihood(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddProbe(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddSweep(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
+void AddReport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddProducts(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddDiff(CLI::App* app, const OpRegistry* registry, Outcome* outcome);
 void AddExport(CLI::App* app, const OpRegistry* registry, Outcome* outcome);

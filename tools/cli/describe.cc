@@ -10,9 +10,9 @@
 #include "tools/cli/commands.h"
 #include "tools/cli/memory.h"
 #include "tools/cli/output.h"
-#include "tools/cli/products.h"
 #include "tools/cli/scaling.h"
 #include "tools/cli/source.h"
+#include "tools/text/products.h"
 
 namespace tamer {
 namespace {

@@ -2,11 +2,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/str_replace.h"
 #include "core/graph/text.h"
 #include "core/passes/passes.h"
+#include "core/train/files.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/source.h"
+#include "tools/draw/draw.h"
 
 namespace tamer {
 namespace {
@@ -14,49 +15,23 @@ namespace {
 struct Options {
   std::string file;
   std::string after;
-  std::string format = "pbtxt";
+  std::string output;
+  int depth = -1;
+  bool svg = false, dot = false;
+  bool all_repeats = false;
   bool fused = false;
   bool json = false;
 };
 
-std::string Quote(const std::string& text) {
-  return "\"" + absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}) +
-         "\"";
-}
-
-// What draws an edge from a value: the node that computes it, or the value
-// itself where it is an input or variable.
-std::string Source(const Graph& graph, ValueId id) {
-  const Value& value = graph.value(id);
-  return value.kind == Value::kOutput ? graph.node(value.node).name
-                                      : value.name;
-}
-
-// Graphviz: nodes as boxes, inputs and variables as ellipses, shapes on edges.
-std::string Dot(const Graph& graph) {
-  std::string text = absl::StrCat(
-      "digraph ", Quote(graph.name()),
-      " {\n  rankdir=TB;\n  node [shape=box, fontname=\"sans-serif\"];\n",
-      "  edge [fontname=\"sans-serif\", fontsize=10];\n");
-  for (const Value& value : graph.values()) {
-    if (value.kind == Value::kOutput) continue;
-    absl::StrAppend(
-        &text, "  ", Quote(value.name), " [shape=ellipse, label=",
-        Quote(absl::StrCat(value.name, "\\n", value.type.shape.ToString())),
-        "];\n");
+// What is asked for.
+absl::StatusOr<std::string> TextOf(const Options& options, Graph graph) {
+  if (!options.after.empty() && (options.svg || options.dot)) {
+    graph.set_name(absl::StrCat(graph.name(), ", ", options.after));
   }
-  for (const Node& node : graph.nodes()) {
-    if (node.outputs.empty() && node.inputs.empty()) continue;
-    absl::StrAppend(&text, "  ", Quote(node.name), " [label=",
-                    Quote(absl::StrCat(node.name, "\\n", node.op->name())),
-                    "];\n");
-    for (ValueId id : node.AllInputs()) {
-      absl::StrAppend(
-          &text, "  ", Quote(Source(graph, id)), " -> ", Quote(node.name),
-          " [label=", Quote(graph.value(id).type.shape.ToString()), "];\n");
-    }
-  }
-  return absl::StrReplaceAll(text, {{"\\\\n", "\\n"}}) + "}\n";
+  const DrawOptions draw{options.depth, !options.all_repeats};
+  if (options.svg) return Svg(graph, draw);
+  if (options.dot) return Dot(graph, draw);
+  return PrintGraph(graph);
 }
 
 absl::Status Run(const Options& options, const OpRegistry& registry) {
@@ -69,17 +44,27 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
   if (options.fused) {
     TAMER_ASSIGN_OR_RETURN(graph, Fuse(graph, named.recipe.def.precision()));
   }
-  const std::string text =
-      options.format == "dot" ? Dot(graph) : PrintGraph(graph);
+  TAMER_ASSIGN_OR_RETURN(const std::string text, TextOf(options, graph));
+  if (!options.output.empty()) {
+    TAMER_RETURN_IF_ERROR(ReplaceFile(options.output, text));
+  }
   if (options.json) {
     nlohmann::ordered_json json = {{"name", graph.name()},
                                    {"nodes", graph.nodes().size()},
-                                   {"format", options.format},
-                                   {"passes", PassNames(named)},
-                                   {"text", text}};
+                                   {"format", options.svg   ? "svg"
+                                              : options.dot ? "dot"
+                                                            : "pbtxt"},
+                                   {"passes", PassNames(named)}};
+    if (options.output.empty()) {
+      json["text"] = text;
+    } else {
+      json["output"] = options.output;
+    }
     std::printf("%s\n", json.dump(2).c_str());
-  } else {
+  } else if (options.output.empty()) {
     std::printf("%s", text.c_str());
+  } else {
+    std::printf("written: %s\n", options.output.c_str());
   }
   return absl::OkStatus();
 }
@@ -89,7 +74,7 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
 void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app->add_subcommand(
-      "graph", "Print a network, or what a pass makes of it.");
+      "graph", "Print or draw a network, or what a pass makes of it.");
   command
       ->add_option("file", options->file,
                    "A network, a recipe, a product or a run directory.")
@@ -97,14 +82,28 @@ void AddGraph(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
   command->add_option("--after", options->after,
                       "The pass: infer; of a recipe, STAGE (fine-tuning) or "
                       "STAGE/LAYER (pretraining).");
+  auto* svg =
+      command->add_flag("--svg", options->svg, "Draw it, as an SVG picture.");
   command
-      ->add_option("--format", options->format, "pbtxt, or dot for Graphviz.")
-      ->check(CLI::IsMember({"pbtxt", "dot"}));
+      ->add_flag("--dot", options->dot,
+                 "Draw it, in Graphviz's language, to be laid out by you.")
+      ->excludes(svg);
+  command->add_option("--output", options->output,
+                      "The file to write instead of printing.");
+  command
+      ->add_option("--depth", options->depth,
+                   "In pictures, blocks inside so many others are a box each; "
+                   "if not given, as deep as stays readable.")
+      ->check(CLI::Range(0, 100));
+  command->add_flag("--all-repeats", options->all_repeats,
+                    "In pictures, draw each repeat of a block instead of one "
+                    "with their number.");
   command->add_flag("--fused", options->fused,
                     "Show it as it runs: fused, in the recipe's precision.");
   command->add_flag("--json", options->json, "Print as JSON.");
   command->footer(
-      "Example: tamer graph examples/fashion_dbn/recipe.pbtxt --after labels");
+      "Example: tamer graph examples/fashion_dbn/recipe.pbtxt --after labels "
+      "--svg --output labels.svg");
   command->callback([options, registry, outcome] {
     if (outcome->status.ok()) outcome->status = Run(*options, *registry);
   });

@@ -54,6 +54,7 @@ int Main(int argc, char** argv) {
   AddGenerate(&app, &registry, &outcome);
   AddComplete(&app, &registry, &outcome);
   AddLikelihood(&app, &registry, &outcome);
+  AddReport(&app, &registry, &outcome);
   AddProducts(&app, &registry, &outcome);
   AddDiff(&app, &registry, &outcome);
   AddExport(&app, &registry, &outcome);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/train/observer.h"
+#include "tools/text/numbers.h"
 
 // How the command line writes to people.
 
@@ -22,14 +23,6 @@ class Table {
   std::vector<std::vector<std::string>> lines_;
 };
 
-// "1,234,567".
-std::string WithCommas(int64_t number);
-// "1.5 MiB".
-std::string BytesText(int64_t bytes);
-// "1:02:03" or "2:03".
-std::string DurationText(double seconds);
-// "0.02134": enough digits to compare, no more.
-std::string NumberText(double value);
 // "loss 0.31, accuracy 91.2 %".
 std::string MetricsText(const MetricValues& metrics);
 

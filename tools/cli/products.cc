@@ -1,4 +1,4 @@
-#include "tools/cli/products.h"
+#include "tools/text/products.h"
 
 #include <array>
 #include <cmath>
@@ -56,12 +56,6 @@ MetricValues MetricsOf(const ManifestDef& manifest) {
     metrics.emplace_back(metric.name(), metric.value());
   }
   return metrics;
-}
-
-int64_t EpochsOf(const ManifestDef& manifest) {
-  int64_t epochs = 0;
-  for (const DoneDef& done : manifest.done()) epochs += done.epochs();
-  return epochs;
 }
 
 // What a person looks for first: results on test data, or how well it restores.
@@ -255,21 +249,6 @@ absl::Status Diff(const DiffOptions& options, const OpRegistry& registry) {
 }
 
 }  // namespace
-
-nlohmann::ordered_json ProductJson(const ProductInfo& info) {
-  Json json;
-  json["id"] = info.id;
-  json["stage"] = info.manifest.stage();
-  json["generation"] = info.manifest.generation();
-  json["parent"] = info.manifest.parent_id();
-  json["epochs"] = EpochsOf(info.manifest);
-  json["data_sha256"] = info.manifest.data_sha256();
-  for (const auto& metric : MetricsOf(info.manifest)) {
-    json["metrics"][metric.first] = metric.second;
-  }
-  json["path"] = info.path;
-  return json;
-}
 
 void AddProducts(CLI::App* app, const OpRegistry*, Outcome* outcome) {
   auto options = std::make_shared<ListOptions>();

@@ -8,15 +8,57 @@
 #include "core/train/trainer.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
+#include "tools/tensorboard/run_events.h"
+#include "tools/watch/relay.h"
+#include "tools/watch/watch.h"
 
 namespace tamer {
 namespace {
+
+constexpr int kNoWatch = -2;
+constexpr int kAnyPort = -1;
+
+// Keeps TensorBoard's events of a run up to date.
+class EventsKeeper : public Relay {
+ public:
+  EventsKeeper(const std::string& run, const std::string& folder,
+               Observer* next)
+      : Relay(next), run_(run), folder_(folder) {}
+
+  void EpochEnds(const PhaseReport& report) override {
+    Relay::EpochEnds(report);
+    Update();
+  }
+  // What was written since, too. The first error of all.
+  absl::Status Finish() {
+    Update();
+    return status_;
+  }
+
+ private:
+  void Update() {
+    if (!status_.ok()) return;
+    if (events_ != nullptr) {
+      status_ = events_->Update();
+      return;
+    }
+    auto events = RunEvents::Create(run_, folder_);
+    status_ = events.status();
+    if (events.ok()) events_ = *std::move(events);
+  }
+
+  const std::string run_, folder_;
+  std::unique_ptr<RunEvents> events_;
+  absl::Status status_;
+};
 
 struct Options {
   std::string recipe;
   std::string run;
   std::vector<std::string> set;
   std::string continue_stage, again_stage;
+  std::string tensorboard;
+  int watch = kNoWatch;
   int threads = -1;
   bool fresh = false;
   bool json = false;
@@ -92,8 +134,26 @@ Outcome Run(const Options& options, const OpRegistry& registry) {
   ConsoleObserver observer(options.json);
   observer.Message("run directory: " + train.run);
   Warn(*recipe, registry, &observer);
+  Observer* watched = &observer;
+  std::unique_ptr<EventsKeeper> events;
+  if (!options.tensorboard.empty()) {
+    events =
+        std::make_unique<EventsKeeper>(train.run, options.tensorboard, watched);
+    watched = events.get();
+  }
+  std::unique_ptr<Watch> watch;
+  if (options.watch != kNoWatch) {
+    auto started = Watch::Start(options.watch, train.run, registry, watched);
+    if (!started.ok()) {
+      outcome.status = started.status();
+      return outcome;
+    }
+    watch = *std::move(started);
+    watched = watch.get();
+    observer.Message("to watch it: " + watch->address());
+  }
   const auto began = std::chrono::steady_clock::now();
-  const auto result = Train(*recipe, registry, train, &observer);
+  const auto result = Train(*recipe, registry, train, watched);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began)
           .count();
@@ -119,6 +179,7 @@ Outcome Run(const Options& options, const OpRegistry& registry) {
         options.set.empty() ? "" : " with the same --set options"));
     outcome.code = kExitFailed;
   }
+  if (events != nullptr) outcome.status = events->Finish();
   return outcome;
 }
 
@@ -153,6 +214,14 @@ void AddTrain(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       ->add_option("--threads", options->threads,
                    "Threads inside each op; 0 for all cores.")
       ->check(CLI::Range(0, 1024));
+  command
+      ->add_flag("--watch{-1}", options->watch,
+                 "Serve the run's report at this machine's own address, "
+                 "127.0.0.1, while it trains; --watch=PORT for another port "
+                 "than 7007, 0 for any.")
+      ->check(CLI::Range(kAnyPort, 65535));
+  command->add_option("--tensorboard", options->tensorboard,
+                      "A folder for TensorBoard's event files.");
   command->add_flag("--json", options->json, "Print only a JSON result.");
   command->footer(
       "Example: tamer train examples/fashion_dbn/recipe.pbtxt --run "

@@ -94,6 +94,9 @@ absl::StatusOr<TrialData> TrialData::Make(const Recipe& recipe,
   }
   made.def_ = recipe.def;
   made.def_.clear_stage();
+  // Nobody will look at these runs themselves.
+  made.def_.set_histograms(false);
+  made.def_.mutable_monitor()->set_on(false);
   *made.def_.add_stage() = stage;
   StageDef& own = *made.def_.mutable_stage(0);
   own.clear_from();

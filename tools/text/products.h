@@ -1,5 +1,5 @@
-#ifndef TAMER_TOOLS_CLI_PRODUCTS_H_
-#define TAMER_TOOLS_CLI_PRODUCTS_H_
+#ifndef TAMER_TOOLS_TEXT_PRODUCTS_H_
+#define TAMER_TOOLS_TEXT_PRODUCTS_H_
 
 #include <nlohmann/json.hpp>
 
@@ -7,9 +7,12 @@
 
 namespace tamer {
 
+// Epochs of a product's stage, over all generations that continue one another.
+int64_t EpochsOf(const ManifestDef& manifest);
+
 // Identifier, stage, generation, parent, epochs, data and metrics of a product.
 nlohmann::ordered_json ProductJson(const ProductInfo& info);
 
 }  // namespace tamer
 
-#endif  // TAMER_TOOLS_CLI_PRODUCTS_H_
+#endif  // TAMER_TOOLS_TEXT_PRODUCTS_H_
