@@ -54,6 +54,29 @@ absl::StatusOr<SourceText> RecipeText(const Recipe& recipe,
   return SourceText::Parse(text, recipe.file, registry, RecipeDef());
 }
 
+// `source` is the recipe's text, or null.
+absl::StatusOr<std::vector<Advice>> AskRules(const Recipe& recipe,
+                                             const Graph& network,
+                                             const SourceText* source,
+                                             const AdviseOptions& options) {
+  TAMER_RETURN_IF_ERROR(CheckSilences(recipe));
+  const auto subject = MakeSubject(recipe, network, options.with_data);
+  std::vector<Advice> all;
+  for (const Rule& rule : RulesByRank()) {
+    Findings findings(*subject, source, rule.info, &all);
+    rule.check(*subject, findings);
+  }
+  all.erase(std::remove_if(all.begin(), all.end(),
+                           [&recipe](const Advice& advice) {
+                             return Silenced(recipe, advice);
+                           }),
+            all.end());
+  std::stable_sort(
+      all.begin(), all.end(),
+      [](const Advice& a, const Advice& b) { return a.severity < b.severity; });
+  return all;
+}
+
 }  // namespace
 
 std::vector<RuleInfo> AllRules() {
@@ -69,24 +92,17 @@ const char* SeverityName(Severity severity) {
 absl::StatusOr<std::vector<Advice>> Advise(const Recipe& recipe,
                                            const OpRegistry& registry,
                                            const AdviseOptions& options) {
-  TAMER_RETURN_IF_ERROR(CheckSilences(recipe));
   TAMER_ASSIGN_OR_RETURN(const SourceText source, RecipeText(recipe, registry));
-  TAMER_ASSIGN_OR_RETURN(const auto subject,
-                         MakeSubject(recipe, registry, options.with_data));
-  std::vector<Advice> all;
-  for (const Rule& rule : RulesByRank()) {
-    Findings findings(*subject, source, rule.info, &all);
-    rule.check(*subject, findings);
-  }
-  all.erase(std::remove_if(all.begin(), all.end(),
-                           [&recipe](const Advice& advice) {
-                             return Silenced(recipe, advice);
-                           }),
-            all.end());
-  std::stable_sort(
-      all.begin(), all.end(),
-      [](const Advice& a, const Advice& b) { return a.severity < b.severity; });
-  return all;
+  TAMER_ASSIGN_OR_RETURN(
+      const Graph network,
+      LoadGraph(JoinPath(recipe.folder, recipe.def.graph_file()), &registry));
+  return AskRules(recipe, network, &source, options);
+}
+
+absl::StatusOr<std::vector<Advice>> AdviseOnRun(const Recipe& recipe,
+                                                const Graph& network,
+                                                const AdviseOptions& options) {
+  return AskRules(recipe, network, nullptr, options);
 }
 
 absl::StatusOr<MendedTexts> Mend(const Recipe& recipe,

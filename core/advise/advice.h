@@ -52,6 +52,12 @@ absl::StatusOr<std::vector<Advice>> Advise(const Recipe& recipe,
                                            const OpRegistry& registry,
                                            const AdviseOptions& options);
 
+// The same of a recipe and network that a run keeps: no text of theirs is at
+// hand, so that nothing has a place in one.
+absl::StatusOr<std::vector<Advice>> AdviseOnRun(const Recipe& recipe,
+                                                const Graph& network,
+                                                const AdviseOptions& options);
+
 // All rules, in the order in which their advice is given.
 std::vector<RuleInfo> AllRules();
 

@@ -7,7 +7,13 @@ namespace tamer {
 Advice& Findings::InRecipe(const std::string& at, const std::string& path,
                            const std::string& says, const std::string& mend) {
   advice_.push_back(
-      {rule_, rule_.severity, at, recipe_.Locate(path), says, mend, {}});
+      {rule_,
+       rule_.severity,
+       at,
+       recipe_ == nullptr ? SourceLocation() : recipe_->Locate(path),
+       says,
+       mend,
+       {}});
   return advice_.back();
 }
 

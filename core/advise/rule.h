@@ -12,7 +12,8 @@ namespace tamer {
 // Collects what one rule finds.
 class Findings {
  public:
-  Findings(const Subject& subject, const SourceText& recipe,
+  // `recipe` is its text, null if there is none.
+  Findings(const Subject& subject, const SourceText* recipe,
            const RuleInfo& rule, std::vector<Advice>* advice)
       : subject_(subject), recipe_(recipe), rule_(rule), advice_(*advice) {}
 
@@ -35,7 +36,7 @@ class Findings {
   bool Editable(const Node& node) const;
 
   const Subject& subject_;
-  const SourceText& recipe_;
+  const SourceText* recipe_;
   const RuleInfo& rule_;
   std::vector<Advice>& advice_;
 };

@@ -172,16 +172,14 @@ class DataLooker {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Subject>> MakeSubject(const Recipe& recipe,
-                                                     const OpRegistry& registry,
-                                                     bool with_data) {
-  auto subject = std::make_unique<Subject>(&registry);
+std::unique_ptr<Subject> MakeSubject(const Recipe& recipe, const Graph& network,
+                                     bool with_data) {
+  auto subject = std::make_unique<Subject>(&network.registry());
   subject->recipe = &recipe;
   subject->network_file = JoinPath(recipe.folder, recipe.def.graph_file());
-  TAMER_ASSIGN_OR_RETURN(subject->network,
-                         LoadGraph(subject->network_file, &registry));
+  subject->network = network;
   subject->facts = LookAt(subject->network);
-  DataLooker looker(registry);
+  DataLooker looker(network.registry());
   for (int i = 0; i < recipe.def.stage_size(); ++i) {
     subject->stages.push_back(StageOf(*subject, i));
     if (with_data) looker.Look(recipe, &subject->stages.back());

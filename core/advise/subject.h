@@ -74,9 +74,8 @@ struct Subject {
   explicit Subject(const OpRegistry* registry) : network(registry) {}
   const RecipeDef& def() const { return recipe->def; }
 };
-absl::StatusOr<std::unique_ptr<Subject>> MakeSubject(const Recipe& recipe,
-                                                     const OpRegistry& registry,
-                                                     bool with_data);
+std::unique_ptr<Subject> MakeSubject(const Recipe& recipe, const Graph& network,
+                                     bool with_data);
 
 }  // namespace tamer
 

@@ -30,6 +30,11 @@ struct PhaseReport {
   double samples_per_second = 0;
   double seconds_left = 0;  // of the phase
   MetricValues metrics;     // means of this epoch so far
+  // At an epoch's end, with several workers: the share of the time that one
+  // waits for others, and which one waits least.
+  int workers = 1;
+  double waiting_share = 0;
+  int slowest_worker = 0;
 };
 
 // Who watches a run: the command line's progress bar, a test. Called on the

@@ -382,6 +382,9 @@ absl::Status PhaseRun::EndEpoch() {
 // Measures the epoch that is over, puts it on record, and sees whether to stop.
 absl::Status PhaseRun::Judge() {
   PhaseReport report = Report(progress_.epoch());
+  report.workers = team_.workers();
+  report.waiting_share = balance_.waiting;
+  report.slowest_worker = balance_.slowest;
   EpochMetrics more;
   if (phase_.validate) {
     TAMER_ASSIGN_OR_RETURN(more, phase_.validate());

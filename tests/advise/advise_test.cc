@@ -511,6 +511,18 @@ TEST_F(AdviseTest, EveryRuleIsTested) {
   EXPECT_GE(ids.size(), 35u);
 }
 
+TEST_F(AdviseTest, EveryRuleStandsInTheDocuments) {
+  const auto text = ReadFile("docs/advice.md");
+  ASSERT_TRUE(text.ok()) << text.status();
+  for (const RuleInfo& rule : AllRules()) {
+    EXPECT_NE(text->find(absl::StrCat("| `", rule.id, "` | ",
+                                      SeverityName(rule.severity), " | ",
+                                      rule.explanation, " | ", rule.source)),
+              std::string::npos)
+        << rule.id;
+  }
+}
+
 TEST_F(AdviseTest, MendsSilenceTheRuleAndKeepComments) {
   int mended = 0;
   for (const Case& test : AllCases()) {

@@ -47,6 +47,13 @@ std::string EpochText(const PhaseReport& report) {
                       report.epochs);
 }
 
+// Who of several workers holds up the others.
+std::string BalanceText(const PhaseReport& report) {
+  if (report.workers < 2) return "";
+  return absl::StrFormat("  waiting %.0f %%, slowest worker %d",
+                         100 * report.waiting_share, report.slowest_worker);
+}
+
 }  // namespace
 
 Table::Table(std::vector<std::string> headings) {
@@ -143,9 +150,10 @@ void ConsoleObserver::EpochEnds(const PhaseReport& report) {
   if (json_) return;
   ClearLine();
   std::printf(
-      "%s  %s  %s samples/s\n", EpochText(report).c_str(),
+      "%s  %s  %s samples/s%s\n", EpochText(report).c_str(),
       MetricsText(report.metrics).c_str(),
-      WithCommas(static_cast<int64_t>(report.samples_per_second)).c_str());
+      WithCommas(static_cast<int64_t>(report.samples_per_second)).c_str(),
+      BalanceText(report).c_str());
   std::fflush(stdout);
 }
 

@@ -3,9 +3,11 @@
 #include <cstdio>
 #include <memory>
 
+#include "core/advise/advice.h"
 #include "core/train/files.h"
 #include "tools/cli/commands.h"
 #include "tools/cli/output.h"
+#include "tools/cli/source.h"
 #include "tools/tensorboard/run_events.h"
 
 namespace tamer {
@@ -37,11 +39,32 @@ absl::Status WriteEvents(const Options& options) {
   return absl::OkStatus();
 }
 
+// What the craft says of a run's recipe; nothing where it can't be opened.
+std::vector<ReportAdvice> AdviceOf(const std::string& run,
+                                   const OpRegistry& registry) {
+  std::vector<ReportAdvice> list;
+  const auto named = OpenNetwork(run, registry);
+  if (!named.ok() || !named->has_recipe) return list;
+  AdviseOptions options;
+  options.with_data = false;
+  const auto advice = AdviseOnRun(named->recipe, named->network, options);
+  if (!advice.ok()) return list;
+  for (const Advice& one : *advice) {
+    list.push_back({one.rule.id, SeverityName(one.severity),
+                    absl::StrCat(one.at.empty() ? "" : one.at + ": ", one.says),
+                    one.mend});
+  }
+  return list;
+}
+
 absl::Status Run(const Options& options, const OpRegistry& registry) {
   if (!options.tensorboard.empty()) return WriteEvents(options);
   ReportOptions report;
   report.pictures = !options.no_pictures;
   report.threads = options.threads;
+  for (const std::string& run : options.runs) {
+    report.advice[run] = AdviceOf(run, registry);
+  }
   TAMER_ASSIGN_OR_RETURN(const auto data,
                          ReportData(options.runs, registry, report));
   const std::string page = ReportPage(data);
