@@ -5,7 +5,7 @@
 #include <cstring>
 #include <limits>
 
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 
 namespace tamer {
 namespace {
@@ -156,6 +156,28 @@ bool FoldDims(OnnxReader& r) {
   return true;
 }
 
+// The states that PyTorch begins recurrent layers with, whatever the batch.
+bool FoldConstantOfShape(OnnxReader& r) {
+  OnnxConstant constant;
+  constant.floats = {0};
+  if (const auto* value = r.Attribute("value")) {
+    auto read = ConstantOf(value->t());
+    if (!read.ok() || read->whole || read->elements() != 1) return false;
+    constant = *std::move(read);
+  }
+  constant.dims.clear();
+  constant.name = r.node().output(0);
+  constant.uniform = true;
+  r.Result(std::move(constant));
+  return true;
+}
+
+// What leaves such a constant as it is.
+bool KeepsUniform(const std::string& op) {
+  return op == "Slice" || op == "Expand" || op == "Squeeze" ||
+         op == "Unsqueeze" || op == "Reshape" || op == "Transpose";
+}
+
 bool FoldConstantNode(OnnxReader& r) {
   OnnxConstant constant;
   if (const auto* value = r.Attribute("value")) {
@@ -234,7 +256,13 @@ absl::StatusOr<OnnxConstant> ConstantOf(const onnx::TensorProto& tensor) {
 bool FoldConstants(OnnxReader& r) {
   const std::string& op = r.node().op_type();
   if (op == "Constant") return FoldConstantNode(r);
+  if (op == "ConstantOfShape") return FoldConstantOfShape(r);
   if (op == "Shape" && r.Has(0)) return FoldShape(r);
+  const OnnxConstant* first = r.Constant(0);
+  if (first != nullptr && first->uniform && KeepsUniform(op)) {
+    r.Result(r.Value(0));
+    return true;
+  }
   if (op == "Squeeze" || op == "Unsqueeze") return FoldDims(r);
   if (!AllWhole(r)) return false;
   if (op == "Gather" && r.Has(1)) return FoldGather(r);

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "core/interchange/onnx.h"
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 #include "core/passes/copy.h"
 
 namespace tamer {

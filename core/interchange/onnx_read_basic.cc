@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 #include "proto/ops/activation.pb.h"
 #include "proto/ops/broadcast.pb.h"
 #include "proto/ops/elementwise.pb.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 #include "proto/ops/conv.pb.h"
 #include "proto/ops/norm.pb.h"
 #include "proto/ops/pool.pb.h"

@@ -1,6 +1,6 @@
 // Products of ONNX: fully connected layers where the model holds a factor.
 
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 #include "proto/ops/batch_matmul.pb.h"
 #include "proto/ops/dense.pb.h"
 

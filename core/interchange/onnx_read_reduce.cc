@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 #include "proto/ops/elementwise.pb.h"
 #include "proto/ops/embedding.pb.h"
 #include "proto/ops/select.pb.h"

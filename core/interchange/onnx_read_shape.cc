@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 #include "proto/ops/shape.pb.h"
 #include "proto/ops/tensor.pb.h"
 

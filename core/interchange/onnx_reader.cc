@@ -1,4 +1,4 @@
-#include "core/interchange/onnx_reader.h"
+#include "core/interchange/onnx_read_tables.h"
 
 namespace tamer {
 namespace {

@@ -22,6 +22,8 @@ struct OnnxConstant {
   std::vector<int64_t> ints;
   // Initializers can be trained, constants can't.
   bool trainable = false;
+  // Whether it is one number over and over, in whatever dimensions.
+  bool uniform = false;
   // Whether a row of zeros is thought behind the last one.
   bool zero_row = false;
 

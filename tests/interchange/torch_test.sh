@@ -7,6 +7,7 @@ WORK="$TEST_TMPDIR/torch"
 mkdir -p "$WORK"
 TAMER="$PWD/tools/tamer"
 CHECK="$PWD/tests/interchange/torch_check.py"
+MODELS="$PWD/tests/interchange/torch_models.py"
 cd "$WORK"
 fail() {
   echo "$1"
@@ -61,6 +62,22 @@ grep -q 'nothing needs: first_bias' wrong.txt || fail "the other is not named"
 
 if /usr/bin/python3 -c 'import torch' 2>/dev/null; then
   /usr/bin/python3 -B "$CHECK" torch.safetensors inputs.csv before.csv
+  # Models that PyTorch wrote as ONNX.
+  mkdir models
+  /usr/bin/python3 -B "$MODELS" models
+  for model in mlp lstm gru attention residual decoder; do
+    "$TAMER" import "models/$model.onnx" "models/$model" > /dev/null ||
+      fail "$model is not read"
+    "$TAMER" predict "models/$model/imported" "models/$model.inputs.csv" \
+      --output answers.npy > /dev/null
+    # After NPY's header stand the numbers.
+    tail -c +"$(($(stat -c %s answers.npy) - 4 * 6 * $(head -1 "models/$model.answers.csv" |
+      tr ',' '\n' | wc -l) + 1))" answers.npy | od -An -v -tf4 -w4 > seen
+    tr ',' '\n' < "models/$model.answers.csv" | paste -d' ' - seen |
+      awk -v name="$model" '{ d = $1 - $2; if (d < 0) d = -d; if (d > worst) worst = d }
+        END { printf "%s from PyTorch: largest difference %.1e\n", name, worst
+              exit !(NR > 0 && worst < 1e-4) }' || fail "$model answers otherwise"
+  done
 else
   echo "skipped: PyTorch (python3-torch) is missing"
 fi
