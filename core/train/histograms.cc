@@ -120,6 +120,7 @@ absl::StatusOr<std::unique_ptr<Histograms>> Histograms::Make(
         continue;
       }
       result->weights_.push_back(value.name);
+      if (node.outputs.empty()) continue;  // a parameter on its own
       const Value& output = network.value(node.outputs[0]);
       if (output.type.dtype == DType::kFloat && output.type.shape.batched()) {
         result->activities_.push_back(output.name);

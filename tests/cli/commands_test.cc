@@ -369,6 +369,55 @@ TEST_F(CommandsTest, ExportInBytesSaysWhatItLacks) {
   EXPECT_EQ(named.code, 0) << named.text;
 }
 
+TEST_F(CommandsTest, Report) {
+  ASSERT_EQ(Train("--set stage.labels.finetune.epochs=2").code, 0);
+  const std::string page = folder_ + "/page.html";
+  const Outcome made = Tamer("report " + Run() + " --json --output " + page);
+  ASSERT_EQ(made.code, 0) << made.text;
+  const Json json = Json::parse(made.text);
+  EXPECT_EQ(json["bytes"], ReadAll(page).size());
+  EXPECT_TRUE(json["notes"].empty()) << made.text;
+  const std::string mark = R"(<script type="application/json" id="data">)";
+  const auto data = [&] {
+    const std::string text = ReadAll(page);
+    const size_t from = text.find(mark) + mark.size();
+    return Json::parse(text.substr(from, text.find("</script>", from) - from));
+  };
+  const Json run = data()["runs"][0];
+  EXPECT_EQ(run["phases"].size(), 2u);
+  EXPECT_EQ(run["phases"][1]["values"]["loss"].size(), 2u);
+  EXPECT_EQ(run["products"].size(), 2u);
+  EXPECT_EQ(run["filters"].size(), 2u);
+  EXPECT_EQ(run["filters"][0]["width"], 28);
+  // What the page says of the test data is what eval says.
+  const Json eval = Json::parse(Tamer("eval " + Run() + " --json").text);
+  EXPECT_EQ(run["confusion"]["confusion"], eval["confusion"]);
+  EXPECT_EQ(run["confusion"]["worst"]["images"]["count"],
+            run["confusion"]["worst"]["examples"].size());
+  // Without the data it is a page all the same, and says what it lacks.
+  ASSERT_EQ(
+      Shell("sed -i 's,fashion-mnist,gone,' " + Run() + "/run.pbtxt").code, 0);
+  ASSERT_EQ(Shell("rm -r " + Run() + "/labels-*.product").code, 0);
+  EXPECT_EQ(Tamer("report " + Run() + " --no-pictures --output " + page).code,
+            0);
+  EXPECT_FALSE(data()["runs"][0].contains("confusion"));
+  const Outcome nowhere = Tamer("report " + folder_ + "/nowhere");
+  EXPECT_EQ(nowhere.code, 1);
+  EXPECT_TRUE(absl::StrContains(nowhere.text, "no run directory"));
+  EXPECT_EQ(Tamer("report").code, 2);
+}
+
+// Another address than this machine's own cannot even be written.
+TEST_F(CommandsTest, WatchTakesPortsAlone) {
+  for (const char* port : {"0.0.0.0:80", "0.0.0.0", "70000", "-7", "x"}) {
+    EXPECT_EQ(Train(absl::StrCat("--watch=", port)).code, 2) << port;
+  }
+  const Outcome watched = Train("--watch=0");
+  EXPECT_EQ(watched.code, 0) << watched.text;
+  EXPECT_TRUE(absl::StrContains(watched.text, "to watch it: http://127.0.0.1:"))
+      << watched.text;
+}
+
 TEST_F(CommandsTest, GraphDescribeOps) {
   const Outcome graph = Tamer("graph " + Recipe() + " --after features/h1");
   EXPECT_TRUE(absl::StrContains(graph.text, "rbm/h1/visible1")) << graph.text;

@@ -29,9 +29,10 @@ class EventsKeeper : public Relay {
     Relay::EpochEnds(report);
     Update();
   }
-  // What was written since, too. The first error of all.
+  // What was written since, too. The first error of all. A worker that no epoch
+  // was told of leaves the file to the one that leads.
   absl::Status Finish() {
-    Update();
+    if (events_ != nullptr) Update();
     return status_;
   }
 
