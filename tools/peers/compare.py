@@ -80,7 +80,7 @@ def run(command, environment, seconds):
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60 + 30 * seconds,
+            timeout=300 + 30 * seconds,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
