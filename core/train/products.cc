@@ -184,7 +184,13 @@ absl::StatusOr<ProductInfo> NewestProduct(const std::string& run,
 }
 
 absl::StatusOr<ProductInfo> FindProduct(const std::string& path) {
-  if (Exists(JoinPath(path, kManifestFile))) return ReadInfo(path);
+  if (Exists(JoinPath(path, kManifestFile))) {
+    TAMER_ASSIGN_OR_RETURN(ProductInfo info, ReadInfo(path));
+    if (info.manifest.has_tensors_sha256()) return info;
+    return Invalid(path,
+                   " is a checkpoint of a stage that isn't finished, "
+                   "not a product; `tamer train` of its run goes on with it");
+  }
   const auto parts = SplitPath(path);
   const std::string run = parts.first.empty() ? "." : parts.first;
   const std::string name(absl::StripSuffix(parts.second, kSuffix));

@@ -180,6 +180,21 @@ TEST_F(TrainTest, ADamagedRollingCheckpointFallsBackToTheOneBefore) {
   EXPECT_EQ(Metrics("whole"), Metrics("run"));
 }
 
+TEST_F(TrainTest, ARollingCheckpointIsNoProduct) {
+  Stopper stopper(30);
+  ASSERT_TRUE(TrainIn("run", &stopper).ok());
+  std::string rolling;
+  for (const std::string& name : ListFolder(Path("run"))) {
+    if (name.find("rolling-") == 0) rolling = Path("run") + "/" + name;
+  }
+  ASSERT_FALSE(rolling.empty());
+  const auto found = FindProduct(rolling);
+  ASSERT_FALSE(found.ok());
+  EXPECT_NE(found.status().message().find("a stage that isn't finished"),
+            std::string::npos)
+      << found.status();
+}
+
 TEST_F(TrainTest, ADivergingRunSaysWhere) {
   Observer quiet;
   std::string recipe = kRecipe;
