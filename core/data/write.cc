@@ -41,9 +41,9 @@ absl::Status WriteWhole(const std::string& path, const std::string& content) {
 absl::Status WriteArray(const std::string& path, const char* type,
                         const std::vector<int64_t>& shape, const void* values,
                         int64_t bytes) {
-  std::string header =
-      absl::StrCat("{'descr': '", type, "', 'fortran_order': False, 'shape': (",
-                   absl::StrJoin(shape, ", "), ",), }");
+  std::string header = absl::StrCat(
+      "{'descr': '", type, "', 'fortran_order': False, 'shape': (",
+      absl::StrJoin(shape, ", "), shape.size() == 1 ? "," : "", "), }");
   // The data begins at a multiple of 64 bytes; the header ends in a line end.
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
   header += '\n';

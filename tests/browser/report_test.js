@@ -218,7 +218,7 @@ async function pictures(page) {
   assert.equal(await page.locator("#network .node").count(), 3);
   assert.match(await page.locator("#recipe pre").textContent(), /name: "few"/);
   assert.equal(await page.locator("#products li").count(), 2);
-  assert.equal(await page.locator("#advice").count(), 0);
+  assert.ok(await page.locator("#advice li").count() >= 1);
 }
 
 async function overlay(browser, url, names) {

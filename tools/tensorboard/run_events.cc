@@ -107,9 +107,11 @@ absl::Status RunEvents::WriteLine(const Json& line) {
   tensorboard::Event event;
   time_ = std::min(Now(), time_ + line.value("seconds", 0.0));
   event.set_wall_time(time_);
-  // What a stage ends with stands at its last epoch.
-  epoch_ = line.value("epoch", epoch_);
-  event.set_step(epoch_);
+  // What a stage ends with stands at its last epoch; histograms, which are read
+  // apart and not of every epoch, don't tell which that was.
+  const int64_t epoch = line.value("epoch", epoch_);
+  event.set_step(epoch);
+  if (!line.contains("histograms")) epoch_ = epoch;
   const std::string prefix = TagPrefix(line);
   for (const auto& entry : line.items()) {
     if (!entry.value().is_number() || entry.key() == "epoch") continue;
