@@ -14,8 +14,9 @@ namespace {
 std::vector<Rule> RulesByRank() {
   std::vector<Rule> all;
   for (const auto& list :
-       {DataRules(), LossRules(), NetworkRules(), SolverRules(), StepRules(),
-        WidthRules(), StageRules(), ParallelRules()}) {
+       {DataRules(), LabelRules(), LossRules(), NetworkRules(), SolverRules(),
+        ScheduleRules(), StepRules(), WidthRules(), StageRules(),
+        ParallelRules()}) {
     all.insert(all.end(), list.begin(), list.end());
   }
   std::stable_sort(all.begin(), all.end(), [](const Rule& a, const Rule& b) {

@@ -214,7 +214,7 @@ std::vector<Rule> LossRules() {
         "half of them away.",
         kPairs},
        RectifiedOutput},
-      {22,
+      {20,
        {"squared-classes", Severity::kWarning,
         "Squared error is the likelihood of a quantity with Gaussian noise; "
         "for classes negative log-likelihood learns faster and ends better.",

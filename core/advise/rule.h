@@ -1,6 +1,7 @@
 #ifndef TAMER_CORE_ADVISE_RULE_H_
 #define TAMER_CORE_ADVISE_RULE_H_
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -54,10 +55,42 @@ std::vector<Rule> LossRules();
 std::vector<Rule> NetworkRules();
 std::vector<Rule> WidthRules();
 std::vector<Rule> SolverRules();
+std::vector<Rule> ScheduleRules();
 std::vector<Rule> StepRules();
 std::vector<Rule> StageRules();
 std::vector<Rule> DataRules();
+std::vector<Rule> LabelRules();
 std::vector<Rule> ParallelRules();
+
+// Calls `check` once for each part of the data that stages train on; with
+// `classes`, that stages train on whose loss takes its labels for classes.
+template <typename Check>
+void ForEachData(const Subject& subject, const Check& check,
+                 bool classes = false) {
+  std::vector<const DataFacts*> seen;
+  for (const StageFacts& stage : subject.stages) {
+    if (stage.train == nullptr || (classes && !stage.classifies)) continue;
+    if (std::find(seen.begin(), seen.end(), stage.train.get()) != seen.end()) {
+      continue;
+    }
+    seen.push_back(stage.train.get());
+    check(stage);
+  }
+}
+template <typename Check>
+void ForEachClasses(const Subject& subject, const Check& check) {
+  ForEachData(subject, check, true);
+}
+
+// Calls `check` for each solver whose rate the recipe names.
+template <typename Check>
+void ForEachSolver(const Subject& subject, const Check& check) {
+  for (const StageFacts& stage : subject.stages) {
+    for (const SolverFacts& solver : stage.solvers) {
+      if (!solver.rule.empty()) check(stage, solver);
+    }
+  }
+}
 
 // One edit of the recipe.
 std::vector<Edit> SetField(const std::string& path, const std::string& text);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/advise/rule.h"
 
 // Minibatches, numbers of updates, and limits on gradients.
@@ -21,6 +23,16 @@ void ForEachBatch(const Subject& subject, const Check& check) {
   }
 }
 
+// The minibatch, of 10 to 100, for which the stage's rate is a usual one.
+int BatchForRate(const StageFacts& stage) {
+  if (stage.solvers.empty() || !stage.solvers[0].steps_along_gradient) {
+    return 20;
+  }
+  const SolverFacts& solver = stage.solvers[0];
+  const double effective = solver.rate / std::max(0.01, 1 - solver.momentum);
+  return static_cast<int>(std::clamp(100 * effective, 10.0, 100.0));
+}
+
 void LargeBatch(const Subject& subject, Findings& findings) {
   ForEachBatch(subject, [&](const StageFacts& stage) {
     if (stage.batch <= 100) return false;
@@ -37,8 +49,8 @@ void LargeBatch(const Subject& subject, Findings& findings) {
         "batch_size: 10 to 100");
     if (!few && stage.batch <= 1000) return true;
     advice.severity = Severity::kWarning;
-    advice.edits = SetField(BatchPath(stage),
-                            samples < 20000 && samples > 0 ? "10" : "100");
+    advice.edits =
+        SetField(BatchPath(stage), std::to_string(BatchForRate(stage)));
     return true;
   });
 }

@@ -127,6 +127,9 @@ StageFacts StageOf(const Subject& subject, int index) {
   AddSolvers(stage, &facts);
   if (stage.has_finetune()) {
     FindPrediction(subject, stage.finetune(), &facts.prediction);
+    const Op* loss = subject.network.registry().Find(facts.prediction.loss);
+    facts.classifies = loss != nullptr && loss->TakesLabels() &&
+                       stage.finetune().target() == FinetuneDef::LABELS;
   }
   return facts;
 }

@@ -50,6 +50,8 @@ struct StageFacts {
   bool pretrained = false;
   std::vector<SolverFacts> solvers;
   PredictionFacts prediction;
+  // Whether its loss takes the data's labels for classes, not for quantities.
+  bool classifies = false;
   const DataDef* data_def = nullptr;
   std::string data_path;  // "data" or "stage.labels.data"
   // Why the data can't be read; "" if they can, or nobody tried.

@@ -118,70 +118,79 @@ void Warn(const Recipe& recipe, const OpRegistry& registry,
   }
 }
 
-Outcome Run(const Options& options, const OpRegistry& registry) {
-  Outcome outcome;
-  auto recipe = LoadRecipe(options.recipe, options.set, registry);
-  if (!recipe.ok()) {
-    outcome.status = recipe.status();
-    return outcome;
+// Who else looks on; each hands on what it is told to the one before.
+struct Watchers {
+  std::unique_ptr<EventsKeeper> events;
+  std::unique_ptr<Watch> watch;
+  Observer* last = nullptr;
+};
+
+absl::Status StartWatchers(const Options& options, const std::string& run,
+                           const OpRegistry& registry, Observer* observer,
+                           Watchers* watchers) {
+  watchers->last = observer;
+  if (!options.tensorboard.empty()) {
+    watchers->events =
+        std::make_unique<EventsKeeper>(run, options.tensorboard, observer);
+    watchers->last = watchers->events.get();
   }
+  if (options.watch == kNoWatch) return absl::OkStatus();
+  TAMER_ASSIGN_OR_RETURN(
+      watchers->watch,
+      Watch::Start(options.watch, run, registry, watchers->last));
+  watchers->last = watchers->watch.get();
+  observer->Message("to watch it: " + watchers->watch->address());
+  return absl::OkStatus();
+}
+
+std::string HowToGoOn(const Options& options, const std::string& run) {
+  std::string text = absl::StrCat("stopped and saved; to go on: tamer train ",
+                                  options.recipe, " --run ", run);
+  if (!options.continue_stage.empty()) {
+    absl::StrAppend(&text, " --continue-stage ", options.continue_stage);
+  }
+  if (!options.again_stage.empty()) {
+    absl::StrAppend(&text, " --again-stage ", options.again_stage);
+  }
+  if (!options.set.empty()) text += " with the same --set options";
+  return text;
+}
+
+absl::Status Run(const Options& options, const OpRegistry& registry,
+                 Outcome* outcome) {
+  TAMER_ASSIGN_OR_RETURN(Recipe recipe,
+                         LoadRecipe(options.recipe, options.set, registry));
   if (options.threads >= 0) {
-    recipe->def.mutable_threads()->set_intra_op(options.threads);
+    recipe.def.mutable_threads()->set_intra_op(options.threads);
   }
   TrainOptions train;
-  train.run = ChooseRun(options, recipe->def.name());
+  train.run = ChooseRun(options, recipe.def.name());
   train.continue_stage = options.continue_stage;
   train.again_stage = options.again_stage;
   ConsoleObserver observer(options.json);
   observer.Message("run directory: " + train.run);
-  Warn(*recipe, registry, &observer);
-  Observer* watched = &observer;
-  std::unique_ptr<EventsKeeper> events;
-  if (!options.tensorboard.empty()) {
-    events =
-        std::make_unique<EventsKeeper>(train.run, options.tensorboard, watched);
-    watched = events.get();
-  }
-  std::unique_ptr<Watch> watch;
-  if (options.watch != kNoWatch) {
-    auto started = Watch::Start(options.watch, train.run, registry, watched);
-    if (!started.ok()) {
-      outcome.status = started.status();
-      return outcome;
-    }
-    watch = *std::move(started);
-    watched = watch.get();
-    observer.Message("to watch it: " + watch->address());
-  }
+  Warn(recipe, registry, &observer);
+  Watchers watchers;
+  TAMER_RETURN_IF_ERROR(
+      StartWatchers(options, train.run, registry, &observer, &watchers));
   const auto began = std::chrono::steady_clock::now();
-  const auto result = Train(*recipe, registry, train, watched);
+  TAMER_ASSIGN_OR_RETURN(const TrainResult result,
+                         Train(recipe, registry, train, watchers.last));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began)
           .count();
-  if (!result.ok()) {
-    outcome.status = result.status();
-    return outcome;
-  }
   if (options.json) {
-    PrintJson(observer, *result, train.run, seconds);
-  } else if (result->finished) {
+    PrintJson(observer, result, train.run, seconds);
+  } else if (result.finished) {
     observer.Message(absl::StrCat("finished in ", NumberText(seconds),
                                   " s; to use it: tamer eval ", train.run));
   }
-  if (!result->finished) {
-    observer.Message(absl::StrCat(
-        "stopped and saved; to go on: tamer train ", options.recipe, " --run ",
-        train.run,
-        options.continue_stage.empty()
-            ? ""
-            : " --continue-stage " + options.continue_stage,
-        options.again_stage.empty() ? ""
-                                    : " --again-stage " + options.again_stage,
-        options.set.empty() ? "" : " with the same --set options"));
-    outcome.code = kExitFailed;
+  if (!result.finished) {
+    observer.Message(HowToGoOn(options, train.run));
+    outcome->code = kExitFailed;
   }
-  if (events != nullptr) outcome.status = events->Finish();
-  return outcome;
+  return watchers.events == nullptr ? absl::OkStatus()
+                                    : watchers.events->Finish();
 }
 
 }  // namespace
@@ -228,7 +237,9 @@ void AddTrain(CLI::App* app, const OpRegistry* registry, Outcome* outcome) {
       "Example: tamer train examples/fashion_dbn/recipe.pbtxt --run "
       "runs/first --set stage.features.pretrain.epochs=5");
   command->callback([options, registry, outcome] {
-    if (outcome->status.ok()) *outcome = Run(*options, *registry);
+    if (outcome->status.ok()) {
+      outcome->status = Run(*options, *registry, outcome);
+    }
   });
 }
 
