@@ -17,10 +17,11 @@
 namespace tamer {
 namespace {
 
-// Shares of the stage's cost of each round's runs, with a budget of 2: 3, 5, 3
-// and 3 runs, and the range test.
+// Shares of the stage's cost of each round's runs, 3, 5, 3 and 3 of them, and
+// of the range test, with a budget of 2 trainings.
 constexpr double kShares[] = {0.03, 0.06, 0.2, 0.3};
 constexpr double kRangeShare = 0.1;
+constexpr double kFullBudget = 2;
 constexpr double kHalf = 3.1622776601683795;  // half a power of ten
 constexpr int kRangeSteps = 40;
 constexpr double kRangeLow = 1e-6, kRangeHigh = 10;
@@ -137,7 +138,7 @@ class Prober {
 
   // One run through all rates: each of its epochs is at a rate of its own.
   absl::Status RangeTest() {
-    const double share = kRangeShare * options_.budget / 2;
+    const double share = kRangeShare * options_.budget / kFullBudget;
     TAMER_ASSIGN_OR_RETURN(Trial trial,
                            MakeTrial("range", kRangeLow, share / kRangeSteps));
     StageDef& stage = *trial.def.mutable_stage(0);
@@ -177,7 +178,7 @@ class Prober {
   }
 
   absl::Status RunRates(const std::vector<double>& rates, int round) {
-    const double share = kShares[round] * options_.budget / 2;
+    const double share = kShares[round] * options_.budget / kFullBudget;
     std::vector<Trial> trials;
     for (double rate : rates) {
       TAMER_ASSIGN_OR_RETURN(
