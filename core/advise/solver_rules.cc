@@ -32,34 +32,34 @@ double UsualRate(const StageFacts& stage, const SolverFacts& solver) {
 }
 
 void HighRate(const Subject& subject, Findings& findings) {
-  ForEachSolver(
-      subject, [&](const StageFacts& stage, const SolverFacts& solver) {
-        double most = 0;
-        if (solver.steps_along_gradient) {
-          // Averages over more samples bear more; and nothing bears 20. A heavy
-          // momentum has a rule of its own.
-          most = std::min(20.0, std::max(2.0, 0.1 * stage.batch)) *
-                 (1 - solver.momentum);
-        } else if (IsAdaptive(solver)) {
-          most = 0.02;
-        } else {
-          return;
-        }
-        if (solver.rate <= most * 1.0001) return;
-        const double mend = UsualRate(stage, solver);
-        findings
-            .InRecipe(stage.name(), RatePath(solver),
-                      absl::StrCat("learning rate ", Number(solver.rate),
-                                   solver.momentum > 0
-                                       ? absl::StrCat(" with momentum ",
-                                                      Number(solver.momentum))
-                                       : "",
-                                   " at minibatch ", stage.batch, "; above ",
-                                   Number(most), " runs diverge as a rule"),
-                      absl::StrCat("learning_rate: ", Number(mend),
-                                   ", or ask tamer probe"))
-            .edits = SetField(RatePath(solver), Number(mend));
-      });
+  ForEachSolver(subject, [&](const StageFacts& stage,
+                             const SolverFacts& solver) {
+    double most = 0;
+    if (solver.steps_along_gradient) {
+      // Averages over more samples bear more; and nothing bears 20. A heavy
+      // momentum has a rule of its own.
+      const double momentum = solver.momentum < 0.99 ? solver.momentum : 0.9;
+      most = std::min(20.0, std::max(2.0, 0.1 * stage.batch)) * (1 - momentum);
+    } else if (IsAdaptive(solver)) {
+      most = 0.02;
+    } else {
+      return;
+    }
+    if (solver.rate <= most * 1.0001) return;
+    const double mend = UsualRate(stage, solver);
+    findings
+        .InRecipe(stage.name(), RatePath(solver),
+                  absl::StrCat("learning rate ", Number(solver.rate),
+                               solver.momentum > 0
+                                   ? absl::StrCat(" with momentum ",
+                                                  Number(solver.momentum))
+                                   : "",
+                               " at minibatch ", stage.batch, "; above ",
+                               Number(most), " runs diverge as a rule"),
+                  absl::StrCat("learning_rate: ", Number(mend),
+                               ", or ask tamer probe"))
+        .edits = SetField(RatePath(solver), Number(mend));
+  });
 }
 
 void LowRate(const Subject& subject, Findings& findings) {
