@@ -12,12 +12,11 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 
 #include "core/op/registry.h"
-#include "google/protobuf/text_format.h"
 #include "ops/builtin.h"
 #include "ops/internal/testing.h"
+#include "tests/conformance/op_case.h"
 #include "tests/conformance/tensor_file.h"
 
 namespace tamer {
@@ -35,16 +34,8 @@ std::vector<Value> ReadValues(const std::string& prefix) {
 }
 
 absl::Status RunCase(const std::string& folder, const OpRegistry& registry) {
-  std::ifstream text(folder + "/op");
-  std::string name;
-  std::getline(text, name);
-  const std::string rest(std::istreambuf_iterator<char>(text), {});
-  const Op* op = registry.Find(name);
-  if (op == nullptr) return Invalid("there is no op ", name);
-  const std::unique_ptr<OpParams> params = op->NewParams();
-  if (!google::protobuf::TextFormat::ParseFromString(rest, params.get())) {
-    return Invalid(name, " cannot be ", rest);
-  }
+  TAMER_ASSIGN_OR_RETURN(const std::unique_ptr<OpParams> params,
+                         ReadOpCase(folder, registry));
   const std::vector<Value> inputs = ReadValues(folder + "/input");
   const bool batched = !inputs.empty() && inputs[0].type.shape.rank() > 0;
   const int64_t batch = batched ? inputs[0].type.shape.dim(0) : 1;

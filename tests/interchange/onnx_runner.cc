@@ -15,7 +15,6 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <map>
 
 #include "core/graph/text.h"
@@ -24,8 +23,8 @@
 #include "core/passes/passes.h"
 #include "core/plan/plan.h"
 #include "core/runtime/scheduler.h"
-#include "google/protobuf/text_format.h"
 #include "ops/builtin.h"
+#include "tests/conformance/op_case.h"
 #include "tests/conformance/tensor_file.h"
 
 namespace tamer {
@@ -159,16 +158,8 @@ absl::Status Build(const OpParams& params, const Values& all, size_t count,
 }
 
 absl::Status RunCase(const std::string& folder, const OpRegistry& registry) {
-  std::ifstream text(folder + "/op");
-  std::string name;
-  std::getline(text, name);
-  const std::string rest(std::istreambuf_iterator<char>(text), {});
-  const Op* op = registry.Find(name);
-  if (op == nullptr) return Invalid("there is no op ", name);
-  const std::unique_ptr<OpParams> params = op->NewParams();
-  if (!google::protobuf::TextFormat::ParseFromString(rest, params.get())) {
-    return Invalid(name, " cannot be ", rest);
-  }
+  TAMER_ASSIGN_OR_RETURN(const std::unique_ptr<OpParams> params,
+                         ReadOpCase(folder, registry));
   const Values all = ReadTensorFiles(folder + "/input");
   std::string why;
   // Batched as far as the op takes it: all inputs, those of the first one's

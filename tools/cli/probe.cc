@@ -26,14 +26,12 @@ struct Options {
   bool apply = false, json = false;
 };
 
-std::string Rate(double rate) { return absl::StrFormat("%.3g", rate); }
-
 void PrintTable(const ProbeResult& result) {
   Table table({"rate", "of the stage", result.metric, ""});
   for (const ProbePoint& point : result.points) {
-    table.Add({Rate(point.rate), absl::StrFormat("%.3g %%", 100 * point.share),
-               std::isnan(point.value) ? "-" : NumberText(point.value),
-               point.error});
+    table.Add(
+        {RateText(point.rate), absl::StrFormat("%.3g %%", 100 * point.share),
+         std::isnan(point.value) ? "-" : NumberText(point.value), point.error});
   }
   std::printf("%s", table.ToString().c_str());
 }
@@ -67,7 +65,7 @@ void PrintPlot(const ProbeResult& result) {
       bar = 1 + static_cast<int>(part * (kBarWidth - 1));
     }
     std::printf(
-        "%9s |%-*s %s%s\n", Rate(point.rate).c_str(), kBarWidth,
+        "%9s |%-*s %s%s\n", RateText(point.rate).c_str(), kBarWidth,
         std::string(bar, '#').c_str(),
         std::isnan(point.value) ? "failed" : NumberText(point.value).c_str(),
         point.rate == result.chosen ? "  <- chosen" : "");
@@ -105,7 +103,7 @@ absl::Status Apply(const Recipe& recipe, const OpRegistry& registry,
       SourceText::Parse(text, recipe.file, registry, RecipeDef()));
   TAMER_ASSIGN_OR_RETURN(const std::string edited,
                          source.Apply({Edit::kRecipe, Edit::kSet, result.path,
-                                       Rate(result.chosen)}));
+                                       RateText(result.chosen)}));
   return ReplaceFile(recipe.file, edited);
 }
 
@@ -127,7 +125,7 @@ absl::Status Run(const Options& options, const OpRegistry& registry) {
     PrintTable(result);
     PrintPlot(result);
     std::printf("\n%s=%s: %s\n", result.path.c_str(),
-                Rate(result.chosen).c_str(), result.why.c_str());
+                RateText(result.chosen).c_str(), result.why.c_str());
   }
   if (!options.apply) return absl::OkStatus();
   TAMER_RETURN_IF_ERROR(Apply(recipe, registry, result));

@@ -26,8 +26,6 @@ constexpr double kHalf = 3.1622776601683795;  // half a power of ten
 constexpr int kRangeSteps = 40;
 constexpr double kRangeLow = 1e-6, kRangeHigh = 10;
 
-std::string RateText(double rate) { return absl::StrFormat("%.3g", rate); }
-
 // To three digits, so that the same rate is one run.
 double Rounded(double rate) { return std::stod(RateText(rate)); }
 
@@ -274,6 +272,8 @@ class Prober {
 };
 
 }  // namespace
+
+std::string RateText(double rate) { return absl::StrFormat("%.3g", rate); }
 
 absl::StatusOr<ProbeResult> Probe(const Recipe& recipe,
                                   const OpRegistry& registry,

@@ -53,6 +53,9 @@ struct ProbeResult {
   std::string path;
 };
 
+// "0.0316": three digits, as trials take it and --apply writes it.
+std::string RateText(double rate);
+
 // Called with a line of what goes on.
 using ProbeReport = std::function<void(const std::string&)>;
 
