@@ -362,6 +362,10 @@ typedef struct TamerCollective {
                                      TamerError* error);
   /* This rank fails: what others wait for must not wait for ever. Or null. */
   void (*abandon)(void* group);
+  /* Each rank's `bytes`, which stand in its own `all` at rank * bytes, to the
+   * same place in everybody's. Null: by as many broadcasts. */
+  TamerStatus (*all_gather)(void* group, void* all, int64_t bytes,
+                            TamerError* error);
 } TamerCollective;
 
 /* ---- The host's services ---- */

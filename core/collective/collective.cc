@@ -21,6 +21,14 @@ absl::Status Collective::AllReduceSumBf16(float* data, int64_t n) {
   return absl::OkStatus();
 }
 
+absl::Status Collective::AllGather(void* all, int64_t bytes) {
+  for (int root = 0; root < size(); ++root) {
+    TAMER_RETURN_IF_ERROR(
+        Broadcast(static_cast<char*>(all) + root * bytes, bytes, root));
+  }
+  return absl::OkStatus();
+}
+
 const std::string& CollectiveTransport::Kind() {
   static const auto* kind = new std::string("collective");
   return *kind;

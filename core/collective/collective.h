@@ -28,6 +28,9 @@ class Collective {
   virtual absl::Status AllReduceSumBf16(float* data, int64_t n);
   // Copies worker `root`'s bytes to all others.
   virtual absl::Status Broadcast(void* data, int64_t bytes, int root) = 0;
+  // Each worker's `bytes`, which stand in its own `all` at rank() * bytes, to
+  // the same place in everybody's.
+  virtual absl::Status AllGather(void* all, int64_t bytes);
   // Returns when all workers have come here.
   virtual absl::Status Barrier() = 0;
 

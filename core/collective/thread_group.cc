@@ -119,6 +119,17 @@ class ThreadMember : public Collective {
     return meeting_->Meet();
   }
 
+  absl::Status AllGather(void* all, int64_t bytes) override {
+    meeting_->Show(rank_, all);
+    TAMER_RETURN_IF_ERROR(meeting_->Meet());
+    for (int r = 0; r < size(); ++r) {
+      if (r == rank_) continue;
+      std::memcpy(static_cast<char*>(all) + r * bytes,
+                  static_cast<char*>(meeting_->data(r)) + r * bytes, bytes);
+    }
+    return meeting_->Meet();
+  }
+
   absl::Status Barrier() override { return meeting_->Meet(); }
 
   void Abandon() override { meeting_->Leave(rank_); }

@@ -54,6 +54,24 @@ TEST(ThreadGroupTest, BroadcastsFromAnyRoot) {
   });
 }
 
+TEST(ThreadGroupTest, GathersEachOnesBytes) {
+  for (int size : {1, 2, 5}) {
+    auto group = MakeThreadGroup(size);
+    OnEach(&group, [&](Collective& member) {
+      for (int round = 0; round < 50; ++round) {
+        std::vector<int> all(3 * size, -1);
+        for (int i = 0; i < 3; ++i) {
+          all[3 * member.rank() + i] = round + 10 * member.rank() + i;
+        }
+        ASSERT_TRUE(member.AllGather(all.data(), 3 * sizeof(int)).ok());
+        for (int i = 0; i < 3 * size; ++i) {
+          ASSERT_EQ(all[i], round + 10 * (i / 3) + i % 3);
+        }
+      }
+    });
+  }
+}
+
 TEST(ThreadGroupTest, AWorkerThatLeavesIsNamedToThoseWhoWait) {
   auto group = MakeThreadGroup(3);
   OnEach(&group, [&](Collective& member) {

@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "absl/strings/match.h"
+#include "core/passes/gradient_parts.h"
+#include "core/passes/shared_factors.h"
 #include "core/passes/solver.h"
 #include "proto/ops/accumulate.pb.h"
 #include "proto/ops/elementwise.pb.h"
@@ -16,41 +18,24 @@ namespace {
 
 constexpr char kUpdate[] = "update/";
 
-bool Limits(const Node& node) {
-  const auto* schema = node.params->GetDescriptor();
-  return schema == op::ClipByValue::descriptor() ||
-         schema == op::ClipByNorm::descriptor() ||
-         schema == op::SumOfSquares::descriptor();
-}
-
-// The settings of an update rule in `params`; null if it has none.
-op::UpdateSettings* SettingsOf(OpParams* params) {
-  const auto* field = params->GetDescriptor()->FindFieldByName("settings");
-  if (field == nullptr ||
-      field->message_type() != op::UpdateSettings::descriptor()) {
-    return nullptr;
-  }
-  return static_cast<op::UpdateSettings*>(
-      params->GetReflection()->MutableMessage(params, field));
-}
-
 // How many products an update makes its gradient of.
 int ProductsOf(const Node& update) {
   const std::unique_ptr<OpParams> params(update.params->New());
   params->CopyFrom(*update.params);
-  const op::UpdateSettings* settings = SettingsOf(params.get());
+  const op::UpdateSettings* settings = UpdateSettingsOf(params.get());
   return settings == nullptr ? 0 : settings->product_size();
 }
 
 // Cuts a training graph where gradients flow into the updates.
 class Splitter {
  public:
-  explicit Splitter(const Graph& graph)
+  Splitter(const Graph& graph, const GradientTeam& team)
       : graph_(graph),
+        factors_(graph, team),
         late_(graph.nodes().size(), false),
         dropped_(graph.nodes().size(), false),
         gradient_(graph.nodes().size(), -1),
-        result_{Graph(&graph.registry()), Graph(&graph.registry())} {}
+        result_{Graph(&graph.registry()), Graph(&graph.registry()), {}} {}
 
   absl::StatusOr<AccumulationGraphs> Split() {
     result_.gather.set_name(graph_.name());
@@ -58,6 +43,7 @@ class Splitter {
     TAMER_RETURN_IF_ERROR(FindLate());
     TAMER_RETURN_IF_ERROR(BuildGather());
     TAMER_RETURN_IF_ERROR(BuildUpdate());
+    result_.shared = factors_.rows();
     return std::move(result_);
   }
 
@@ -74,6 +60,7 @@ class Splitter {
       const Node& node = graph_.node(id);
       if (IsUpdate(node)) {
         late_[id] = true;
+        if (factors_.Share(id)) continue;
         TAMER_ASSIGN_OR_RETURN(gradient_[id], GradientOf(node));
         MarkLimit(gradient_[id]);
       } else if (late_[id]) {
@@ -85,7 +72,8 @@ class Splitter {
 
   void MarkLimit(ValueId id) {
     const Value& value = graph_.value(id);
-    if (value.kind == Value::kOutput && Limits(graph_.node(value.node))) {
+    if (value.kind == Value::kOutput &&
+        LimitsGradients(graph_.node(value.node))) {
       late_[value.node] = true;
     }
   }
@@ -100,7 +88,8 @@ class Splitter {
     const std::vector<ValueId> factors(begin, begin + 2 * products);
     for (size_t i = 1; i < factors.size(); i += 2) {
       const Value& rows = graph_.value(factors[i]);
-      if (rows.kind != Value::kOutput || !Limits(graph_.node(rows.node))) {
+      if (rows.kind != Value::kOutput ||
+          !LimitsGradients(graph_.node(rows.node))) {
         continue;
       }
       dropped_[rows.node] = true;
@@ -200,7 +189,7 @@ class Splitter {
     for (ValueId id : graph_.outputs()) {
       TAMER_RETURN_IF_ERROR(gather.AddOutput(NameOf(id)));
     }
-    return absl::OkStatus();
+    return factors_.AddOutputs(&gather);
   }
 
   // One for each gradient; two parameters may have the same.
@@ -226,26 +215,33 @@ class Splitter {
           result_.gather.value(result_.gather.FindValue(entry.second)).type,
           &update));
     }
+    TAMER_RETURN_IF_ERROR(factors_.AddInputs(&update));
     for (NodeId id = 0; id < static_cast<NodeId>(graph_.nodes().size()); ++id) {
       if (!late_[id]) continue;
-      TAMER_RETURN_IF_ERROR(
-          gradient_[id] >= 0
-              ? CopyUpdate(id)
-              : CopyNode(graph_, graph_.node(id), accumulators_, &update));
+      const Node& node = graph_.node(id);
+      if (IsUpdate(node)) {
+        TAMER_RETURN_IF_ERROR(AddVariable(NameOf(node.inputs[0]),
+                                          graph_.value(node.inputs[0]).type,
+                                          &update));
+      }
+      if (factors_.Shares(id)) {
+        TAMER_RETURN_IF_ERROR(factors_.AddUpdate(id, &update));
+      } else if (gradient_[id] >= 0) {
+        TAMER_RETURN_IF_ERROR(CopyUpdate(id));
+      } else {
+        TAMER_RETURN_IF_ERROR(CopyNode(graph_, node, accumulators_, &update));
+      }
     }
     return absl::OkStatus();
   }
 
   absl::Status CopyUpdate(NodeId id) {
     Node node = graph_.node(id);
-    TAMER_RETURN_IF_ERROR(AddVariable(NameOf(node.inputs[0]),
-                                      graph_.value(node.inputs[0]).type,
-                                      &result_.update));
     const int products = ProductsOf(node);
     if (products > 0) {
       std::shared_ptr<OpParams> params(node.params->New());
       params->CopyFrom(*node.params);
-      SettingsOf(params.get())->clear_product();
+      UpdateSettingsOf(params.get())->clear_product();
       node.params = params;
       node.inputs.erase(node.inputs.begin() + 1,
                         node.inputs.begin() + 1 + 2 * products);
@@ -255,6 +251,7 @@ class Splitter {
   }
 
   const Graph& graph_;
+  SharedFactors factors_;
   std::vector<bool> late_;                       // nodes
   std::vector<bool> dropped_;                    // limits of tokens' rows
   std::vector<ValueId> gradient_;                // of updates, by node
@@ -266,11 +263,12 @@ class Splitter {
 
 }  // namespace
 
-absl::StatusOr<AccumulationGraphs> Accumulate(const Graph& training) {
+absl::StatusOr<AccumulationGraphs> Accumulate(const Graph& training,
+                                              const GradientTeam& team) {
   if (UpdatedBy(training).empty()) {
     return Invalid("accumulate: the graph updates no parameter");
   }
-  return Splitter(training).Split();
+  return Splitter(training, team).Split();
 }
 
 }  // namespace tamer

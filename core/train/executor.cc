@@ -104,8 +104,13 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
     executor->output_names_.push_back(graph.value(id).name);
   }
   const std::vector<BatchShape> shapes = ShapesOf(options, data);
+  StepOptions step_options = options.step;
+  for (const BatchShape& shape : shapes) {
+    // Rows are shared as if all minibatches were of one length.
+    if (shape.length > 0) step_options.workers = 1;
+  }
   TAMER_ASSIGN_OR_RETURN(const StepGraphs step,
-                         PrepareStep(graph, options.step, shapes[0].size));
+                         PrepareStep(graph, step_options, shapes[0].size));
   PlanOptions plan;
   plan.seed = options.seed;
   plan.parallel_branches = options.parallel_branches;
@@ -122,7 +127,8 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   }
   if (step.accumulates) {
     executor->accumulate_ = options.step.accumulate;
-    TAMER_RETURN_IF_ERROR(executor->AddUpdate(step.update, plan, variables));
+    plan.batch *= step_options.workers;
+    TAMER_RETURN_IF_ERROR(executor->AddUpdate(step, plan, variables));
   }
   executor->BindInputs();
   executor->current_ = &executor->plans_[0];
@@ -157,11 +163,26 @@ absl::Status Executor::AddPlan(const Graph& graph, const BatchShape& shape,
   return absl::OkStatus();
 }
 
-absl::Status Executor::AddUpdate(const Graph& graph, PlanOptions options,
+absl::Status Executor::AddUpdate(const StepGraphs& step, PlanOptions options,
                                  Variables* variables) {
   // What the other plans left must outlive it.
   options.arena = nullptr;
-  TAMER_ASSIGN_OR_RETURN(update_, Plan::Compile(graph, options, variables));
+  TAMER_ASSIGN_OR_RETURN(update_,
+                         Plan::Compile(step.update, options, variables));
+  for (const SharedRows& rows : step.shared) {
+    const auto& outputs = step.graph.outputs();
+    const auto at = std::find(outputs.begin(), outputs.end(),
+                              step.graph.FindValue(rows.rows));
+    shared_outputs_.push_back(static_cast<int>(at - outputs.begin()));
+    const int input = update_->FindInput(rows.all);
+    const TensorType& type = update_->input_type(input);
+    shared_buffers_.emplace_back(type.shape.elements() * SizeOf(type.dtype));
+    Shared shared;
+    shared.all = {type.dtype, type.shape, shared_buffers_.back().data()};
+    shared.weight = rows.weight;
+    update_->BindInput(input, shared.all.data);
+    shared_.push_back(shared);
+  }
   const Tensor* samples = variables->Find(kAccumulatedSamples);
   if (samples != nullptr) {
     samples_ = *samples;
@@ -253,6 +274,9 @@ absl::Status Executor::Run(const Batch& batch, uint64_t step) {
   share_ = static_cast<float>(batch.size) / all;
   keep_ = static_cast<float>(samples) / all;
   TAMER_RETURN_IF_ERROR(scheduler_->Run(plan, step));
+  for (size_t i = 0; i < shared_.size(); ++i) {
+    shared_[i].own = plan.output(shared_outputs_[i]);
+  }
   samples += static_cast<int32_t>(batch.size);
   return absl::OkStatus();
 }

@@ -68,6 +68,17 @@ class Executor {
   // last of its update's minibatches. Else nothing is left to do. Outputs stay.
   absl::Status Update(const Batch& batch, uint64_t step);
 
+  // What workers that average gradients share between Run and Update.
+  struct Shared {
+    Tensor own;  // as Run left it, [n, width]; of a smaller minibatch less
+    Tensor all;  // what Update reads, [workers * n, width]
+    SharedRows::Weight weight = SharedRows::kNone;
+  };
+  const std::vector<Shared>& shared() const { return shared_; }
+
+  // Samples of a full minibatch.
+  int64_t batch() const { return plans_.front().shape.size; }
+
   // A graph output's index for Output(), or -1.
   int FindOutput(const std::string& name) const;
   // Bytes of the arena that all plans share.
@@ -91,7 +102,7 @@ class Executor {
                        PlanOptions options, Variables* variables);
   void BindInputs();
   absl::Status Choose(const Batch& batch);
-  absl::Status AddUpdate(const Graph& graph, PlanOptions options,
+  absl::Status AddUpdate(const StepGraphs& step, PlanOptions options,
                          Variables* variables);
   absl::Status FillTargets(const Batch& batch, int64_t width);
 
@@ -108,6 +119,9 @@ class Executor {
   int accumulate_ = 1;
   Tensor samples_;
   float share_ = 1, keep_ = 0;
+  std::vector<Shared> shared_;
+  std::vector<int> shared_outputs_;  // of each plan, by place in shared_
+  std::vector<Buffer> shared_buffers_;
 };
 
 }  // namespace tamer

@@ -196,6 +196,7 @@ absl::Status PhaseRun::Compile() {
   options.seed = seed_;
   options.parallel_branches = phase_.parallel_branches;
   options.step = phase_.step;
+  options.step.workers = team_.workers();
   options.shapes = Shapes();
   TAMER_ASSIGN_OR_RETURN(
       executor_,
@@ -208,7 +209,7 @@ absl::Status PhaseRun::Compile() {
     names_.push_back(value.name);
     outputs_.push_back(executor_->FindOutput(value.name));
   }
-  return team_.Train(*graph);
+  return team_.Train(*graph, *executor_);
 }
 
 MetricValues PhaseRun::Means() const {
@@ -280,8 +281,8 @@ absl::Status PhaseRun::Step(const Batch& batch) {
   executor_->set_momentum(static_cast<float>(MomentumAt(phase_.solver, t)));
   if (batch.size > 0) TAMER_RETURN_IF_ERROR(Train(batch));
   if (team_.averages_gradients()) {
-    TAMER_RETURN_IF_ERROR(
-        team_.AverageGradients(batch.size, observer_->StopAsked(), SaveDue()));
+    TAMER_RETURN_IF_ERROR(team_.AverageGradients(
+        *executor_, batch.size, observer_->StopAsked(), SaveDue()));
   }
   if (batch.size > 0 || team_.averages_gradients()) {
     const absl::Status status = executor_->Update(batch, progress_.step());

@@ -1,6 +1,5 @@
 #include "core/train/step.h"
 
-#include "core/passes/accumulate.h"
 #include "core/passes/passes.h"
 #include "core/passes/recompute.h"
 
@@ -23,10 +22,15 @@ StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage) {
 absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
                                        const StepOptions& options,
                                        int64_t batch) {
-  StepGraphs step{graph, Graph(&graph.registry())};
+  StepGraphs step{graph, Graph(&graph.registry()), false, {}};
   if (options.accumulate > 1 || options.apart) {
-    TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split, Accumulate(graph));
+    GradientTeam team;
+    if (options.apart) team.workers = options.workers;
+    team.batch = batch;
+    team.precision = options.precision;
+    TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split, Accumulate(graph, team));
     step.accumulates = true;
+    step.shared = std::move(split.shared);
     step.graph = std::move(split.gather);
     TAMER_ASSIGN_OR_RETURN(step.update, Fuse(split.update, options.precision));
   }

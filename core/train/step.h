@@ -2,8 +2,10 @@
 #define TAMER_CORE_TRAIN_STEP_H_
 
 #include <optional>
+#include <vector>
 
 #include "core/graph/graph.h"
+#include "core/passes/accumulate.h"
 #include "proto/precision.pb.h"
 #include "proto/recipe.pb.h"
 
@@ -14,9 +16,10 @@ struct StepOptions {
   Precision precision = FP32;
   // Minibatches before each update.
   int accumulate = 1;
-  // Whether updates are a graph of their own even so: workers average their
-  // gradients in between.
+  // Whether updates are a graph of their own even so: so many workers average
+  // their gradients in between.
   bool apart = false;
+  int workers = 1;
   // Whether, and how, values are computed again instead of kept.
   std::optional<RecomputeDef> recompute;
 };
@@ -31,6 +34,8 @@ struct StepGraphs {
   // After so many minibatches, if the options accumulate; else empty.
   Graph update;
   bool accumulates = false;
+  // What workers share before the update, beside accumulated gradients.
+  std::vector<SharedRows> shared;
 };
 
 // The last passes: accumulation, recomputing, fusing. `batch`, samples in a

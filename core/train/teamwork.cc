@@ -31,7 +31,7 @@ bool IsChain(const std::string& name) {
 
 }  // namespace
 
-absl::Status Teamwork::Train(const Graph& graph) {
+absl::Status Teamwork::Train(const Graph& graph, const Executor& executor) {
   if (group_ == nullptr) return absl::OkStatus();
   WorkerVariables names;
   own_.clear();
@@ -58,6 +58,9 @@ absl::Status Teamwork::Train(const Graph& graph) {
     }
     names.optimizer.clear();
     gradients_ = FlatView();
+    rows_ = executor.shared().empty()
+                ? RowExchange()
+                : RowExchange(group_, executor.shared(), executor.batch());
     for (const auto& entry : variables_->all()) {
       const bool sum = absl::StartsWith(entry.first, kAccumulated);
       if (sum && entry.second.dtype == DType::kFloat) {
@@ -72,22 +75,37 @@ absl::Status Teamwork::Train(const Graph& graph) {
   return absl::OkStatus();
 }
 
-absl::Status Teamwork::AverageGradients(int64_t samples, bool stop, bool save) {
-  float* sums = static_cast<float*>(sums_.data());
-  float* votes = sums + gradients_.size();
-  gradients_.Gather(static_cast<float>(samples), sums);
-  votes[0] = static_cast<float>(samples);
-  votes[1] = stop ? 1 : 0;
-  votes[2] = save && leads() ? 1 : 0;
+absl::Status Teamwork::AverageGradients(const Executor& executor,
+                                        int64_t samples, bool stop, bool save) {
+  votes_ = {static_cast<float>(samples), stop ? 1.0f : 0.0f,
+            save && leads() ? 1.0f : 0.0f};
   const auto began = std::chrono::steady_clock::now();
-  TAMER_RETURN_IF_ERROR(group_->AllReduceSum(sums, gradients_.size() + kVotes));
+  if (!rows_.empty()) {
+    TAMER_RETURN_IF_ERROR(rows_.Exchange(executor.shared(), &votes_));
+    bytes_ += static_cast<double>(rows_.bytes()) * (workers() - 1);
+  }
+  if (rows_.empty() || gradients_.size() > 0) {
+    TAMER_RETURN_IF_ERROR(SumGradients(samples));
+  }
   waiting_ +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began)
           .count();
-  votes_ = {votes[0], votes[1], votes[2]};
+  return absl::OkStatus();
+}
+
+absl::Status Teamwork::SumGradients(int64_t samples) {
+  float* sums = static_cast<float*>(sums_.data());
+  float* votes = sums + gradients_.size();
+  gradients_.Gather(static_cast<float>(samples), sums);
+  votes[0] = votes_.samples;
+  votes[1] = votes_.stop;
+  votes[2] = votes_.save;
+  TAMER_RETURN_IF_ERROR(group_->AllReduceSum(sums, gradients_.size() + kVotes));
   bytes_ += 2.0 * sizeof(float) * static_cast<double>(gradients_.size()) *
             (workers() - 1) / workers();
-  if (votes[0] > 0) gradients_.Scatter(1 / votes[0], sums);
+  // Rows brought the votes along.
+  if (rows_.empty()) votes_ = {votes[0], votes[1], votes[2]};
+  if (votes_.samples > 0) gradients_.Scatter(1 / votes_.samples, sums);
   return absl::OkStatus();
 }
 

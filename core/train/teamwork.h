@@ -11,6 +11,8 @@
 #include "core/parallel/averaging.h"
 #include "core/parallel/flat.h"
 #include "core/plan/variables.h"
+#include "core/train/executor.h"
+#include "core/train/row_exchange.h"
 
 namespace tamer {
 
@@ -29,12 +31,14 @@ class Teamwork {
   bool leads() const { return rank() == 0; }
 
   // What the trained graph's nodes change is averaged from now on.
-  absl::Status Train(const Graph& graph);
+  absl::Status Train(const Graph& graph, const Executor& executor);
 
   // With gradients {}: the mean, over all workers' samples, of the gradients
-  // that stand in the "accumulated/…" variables. To be called by all in each
-  // step, between gathering and updating; carries AfterStep's votes along.
-  absl::Status AverageGradients(int64_t samples, bool stop, bool save);
+  // that stand in the "accumulated/…" variables, and the rows that `executor`,
+  // which runs the graph, shares. To be called by all in each step, between
+  // gathering and updating; carries AfterStep's votes along.
+  absl::Status AverageGradients(const Executor& executor, int64_t samples,
+                                bool stop, bool save);
 
   // What all agree on after a step.
   struct Agreement {
@@ -76,6 +80,7 @@ class Teamwork {
   absl::StatusOr<Balance> TakeBalance();
 
  private:
+  absl::Status SumGradients(int64_t samples);
   bool PeriodEnds(int64_t step, int64_t epoch) const;
 
   const ParallelDef& def_;
@@ -83,7 +88,8 @@ class Teamwork {
   Variables* variables_;
   std::unique_ptr<Averaging> averaging_;
   FlatView gradients_;
-  Buffer sums_;   // of gradients, and votes
+  Buffer sums_;  // of gradients, and votes
+  RowExchange rows_;
   Ballot votes_;  // the last sums
   double waiting_ = 0, bytes_ = 0;
   std::vector<std::string> own_;  // variables in which workers differ

@@ -51,6 +51,12 @@ class PluginGroup : public Collective {
       return table_.broadcast(group_, data, bytes, root, error);
     });
   }
+  absl::Status AllGather(void* all, int64_t bytes) override {
+    if (table_.all_gather == nullptr) return Collective::AllGather(all, bytes);
+    return Guarded(site_, [&](TamerError* error) {
+      return table_.all_gather(group_, all, bytes, error);
+    });
+  }
   absl::Status Barrier() override {
     return Guarded(site_, [&](TamerError* error) {
       return table_.barrier(group_, error);

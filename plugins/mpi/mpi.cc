@@ -56,6 +56,22 @@ class Group {
     return code;
   }
 
+  // Each rank's `bytes` at their place in `all`, to everybody.
+  int AllGather(void* all, int64_t bytes) {
+    if (bytes > kChunk) {
+      int code = MPI_SUCCESS;
+      for (int root = 0; root < size_ && code == MPI_SUCCESS; ++root) {
+        code = Broadcast(static_cast<char*>(all) + root * bytes, bytes, root);
+      }
+      return code;
+    }
+    const int count = static_cast<int>(bytes);
+    return Await([&](MPI_Request* request) {
+      return MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, all, count, MPI_BYTE,
+                            comm_, request);
+    });
+  }
+
   int Barrier() {
     return Await(
         [&](MPI_Request* request) { return MPI_Ibarrier(comm_, request); });
@@ -185,6 +201,10 @@ TamerStatus Broadcast(void* group, void* data, int64_t bytes, int32_t root,
                       TamerError* error) {
   return Outcome(Of(group).Broadcast(data, bytes, root), error);
 }
+TamerStatus AllGather(void* group, void* all, int64_t bytes,
+                      TamerError* error) {
+  return Outcome(Of(group).AllGather(all, bytes), error);
+}
 TamerStatus Barrier(void* group, TamerError* error) {
   return Outcome(Of(group).Barrier(), error);
 }
@@ -218,6 +238,7 @@ const TamerList* Query(const char* capability) {
   table.leave = Leave;
   table.all_reduce_sum_bf16 = AllReduceSumBf16;
   table.abandon = Abandon;
+  table.all_gather = AllGather;
   list.struct_size = sizeof(list);
   list.count = 1;
   list.items = items;

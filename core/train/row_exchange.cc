@@ -1,0 +1,85 @@
+#include "core/train/row_exchange.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/parallel/flat.h"
+
+namespace tamer {
+namespace {
+
+// The ballot, before the rows: a cache line.
+constexpr int64_t kVotes = 16;
+
+}  // namespace
+
+RowExchange::RowExchange(Collective* group,
+                         const std::vector<Executor::Shared>& shared,
+                         int64_t batch)
+    : group_(group), batch_(batch), block_(kVotes) {
+  for (const Executor::Shared& one : shared) {
+    sizes_.push_back(one.all.elements() / group->size());
+    block_ += sizes_.back();
+  }
+  // A cache line isn't two workers'.
+  block_ = (block_ + kVotes - 1) / kVotes * kVotes;
+  blocks_ = Buffer(group->size() * bytes());
+}
+
+void RowExchange::Pack(const std::vector<Executor::Shared>& shared,
+                       const Ballot& ballot) {
+  float* block = Block(group_->rank());
+  block[0] = ballot.samples;
+  block[1] = ballot.stop;
+  block[2] = ballot.save;
+  block += kVotes;
+  for (size_t i = 0; i < sizes_.size(); ++i) {
+    if (ballot.samples > 0) {
+      std::memcpy(block, shared[i].own.data, shared[i].own.bytes());
+    }
+    block += sizes_[i];
+  }
+}
+
+void RowExchange::Unpack(int worker, float samples, float all_samples,
+                         const std::vector<Executor::Shared>& shared) const {
+  const float* block = Block(worker) + kVotes;
+  for (size_t i = 0; i < sizes_.size(); ++i) {
+    const int64_t used = sizes_[i] / batch_ * static_cast<int64_t>(samples);
+    const int64_t left =
+        (sizes_[i] - used) * static_cast<int64_t>(sizeof(float));
+    float* rows = shared[i].all.floats() + worker * sizes_[i];
+    float weight = 1;
+    if (shared[i].weight == SharedRows::kShare) weight = samples / all_samples;
+    if (shared[i].weight == SharedRows::kFill) {
+      weight = static_cast<float>(group_->size() * batch_) / all_samples;
+    }
+    if (weight == 1) {
+      std::memcpy(rows, block, used * sizeof(float));
+    } else {
+      ScaleInto(block, weight, used, rows);
+    }
+    std::memset(rows + used, shared[i].all.dtype == DType::kInt32 ? -1 : 0,
+                left);
+    block += sizes_[i];
+  }
+}
+
+absl::Status RowExchange::Exchange(const std::vector<Executor::Shared>& shared,
+                                   Ballot* ballot) {
+  Pack(shared, *ballot);
+  TAMER_RETURN_IF_ERROR(group_->AllGather(blocks_.data(), bytes()));
+  *ballot = Ballot();
+  for (int worker = 0; worker < group_->size(); ++worker) {
+    ballot->samples += Block(worker)[0];
+    ballot->stop += Block(worker)[1];
+    ballot->save += Block(worker)[2];
+  }
+  if (ballot->samples == 0) return absl::OkStatus();
+  for (int worker = 0; worker < group_->size(); ++worker) {
+    Unpack(worker, Block(worker)[0], ballot->samples, shared);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tamer

@@ -1,0 +1,50 @@
+#ifndef TAMER_CORE_TRAIN_ROW_EXCHANGE_H_
+#define TAMER_CORE_TRAIN_ROW_EXCHANGE_H_
+
+#include <vector>
+
+#include "core/collective/collective.h"
+#include "core/parallel/averaging.h"
+#include "core/train/executor.h"
+
+namespace tamer {
+
+// Brings the rows that workers share (see SharedRows) from each to all, in one
+// message, with their votes.
+class RowExchange {
+ public:
+  RowExchange() = default;
+  // For rows like these, of full minibatches of `batch` samples. `group` must
+  // outlive it.
+  RowExchange(Collective* group, const std::vector<Executor::Shared>& shared,
+              int64_t batch);
+
+  bool empty() const { return sizes_.empty(); }
+  // Bytes that each worker sends to each other.
+  int64_t bytes() const { return block_ * static_cast<int64_t>(sizeof(float)); }
+
+  // To be called by all at once. `ballot` has this worker's numbers, whose
+  // `samples` are those that its rows are of (0: it has none); it gets the
+  // sums. Fills each `all`, in the order of the workers; rows that a smaller
+  // minibatch lacks become zeros, and tokens -1.
+  absl::Status Exchange(const std::vector<Executor::Shared>& shared,
+                        Ballot* ballot);
+
+ private:
+  void Pack(const std::vector<Executor::Shared>& shared, const Ballot& ballot);
+  void Unpack(int worker, float samples, float all_samples,
+              const std::vector<Executor::Shared>& shared) const;
+  float* Block(int worker) const {
+    return static_cast<float*>(blocks_.data()) + worker * block_;
+  }
+
+  Collective* group_ = nullptr;
+  int64_t batch_ = 1;
+  std::vector<int64_t> sizes_;  // elements of a full minibatch's rows
+  int64_t block_ = 0;           // elements of a worker's message
+  Buffer blocks_;               // everybody's
+};
+
+}  // namespace tamer
+
+#endif  // TAMER_CORE_TRAIN_ROW_EXCHANGE_H_
