@@ -8,6 +8,35 @@
 
 namespace tamer {
 
+// Of work on memory that several workers of this process have in common, each
+// does a part: its OpenMP team is taken for one of `count` equal parts of a
+// larger team. The others do the rest at about the same time, and nobody waits
+// here for them.
+struct WorkPart {
+  int index = 0, count = 1;
+};
+
+// This thread's part, while a WorkPartScope lives.
+inline thread_local WorkPart work_part;
+
+class WorkPartScope {
+ public:
+  explicit WorkPartScope(const WorkPart& part) : before_(work_part) {
+    work_part = part;
+  }
+  ~WorkPartScope() { work_part = before_; }
+  WorkPartScope(const WorkPartScope&) = delete;
+  WorkPartScope& operator=(const WorkPartScope&) = delete;
+
+ private:
+  const WorkPart before_;
+};
+
+// Threads that work is cut for: this team's, times the parts.
+inline int TeamSize() {
+  return std::max(1, omp_get_max_threads()) * work_part.count;
+}
+
 // Calls body(begin, end) on consecutive ranges that cover [0, n), spread over
 // the calling thread's OpenMP team: the very threads that oneDNN uses, so the
 // two never fight for cores. Ranges hold at least `grain` elements and begin at
@@ -19,19 +48,20 @@ namespace tamer {
 template <typename Body>
 void ParallelFor(int64_t n, int64_t grain, const Body& body) {
   const int64_t most = std::max<int64_t>(1, n / std::max<int64_t>(1, grain));
-  const int threads =
-      static_cast<int>(std::min<int64_t>(omp_get_max_threads(), most));
-  if (threads <= 1) {
-    if (n > 0) body(int64_t{0}, n);
-    return;
-  }
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t share = ((n + threads - 1) / threads + 15) / 16 * 16;
-    const int64_t begin = std::min(n, share * omp_get_thread_num());
+  const int cuts = static_cast<int>(std::min<int64_t>(TeamSize(), most));
+  const int team = std::max(1, omp_get_max_threads());
+  const int first = work_part.index * team;
+  const int threads = std::min(team, cuts - first);
+  const auto one = [&](int thread) {
+    const int64_t share = ((n + cuts - 1) / cuts + 15) / 16 * 16;
+    const int64_t begin = std::min(n, share * (first + thread));
     const int64_t end = std::min(n, begin + share);
     if (begin < end) body(begin, end);
-  }
+  };
+  if (threads <= 0) return;
+  if (threads == 1) return one(0);
+#pragma omp parallel num_threads(threads)
+  one(omp_get_thread_num());
 }
 
 struct IndexRange {
@@ -62,13 +92,16 @@ inline IndexRange OwnedPart(int64_t n, int part, int parts) {
 // `alone` on this thread only, as (0, 1).
 template <typename Body>
 void OnTeam(bool alone, const Body& body) {
+  const WorkPart part = work_part;
+  if (alone && part.index > 0) return;
   const int threads = alone ? 1 : omp_get_max_threads();
   if (threads <= 1) {
-    body(0, 1);
-    return;
+    if (alone) return body(0, 1);
+    return body(part.index, part.count);
   }
 #pragma omp parallel num_threads(threads)
-  body(omp_get_thread_num(), omp_get_num_threads());
+  body(part.index * omp_get_num_threads() + omp_get_thread_num(),
+       part.count * omp_get_num_threads());
 }
 
 }  // namespace tamer

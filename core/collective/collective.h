@@ -29,8 +29,11 @@ class Collective {
   // Copies worker `root`'s bytes to all others.
   virtual absl::Status Broadcast(void* data, int64_t bytes, int root) = 0;
   // Each worker's `bytes`, which stand in its own `all` at rank() * bytes, to
-  // the same place in everybody's.
+  // the same place in everybody's. Others may still read it when this returns:
+  // it must stay until they have met again.
   virtual absl::Status AllGather(void* all, int64_t bytes);
+  // Whether all workers are of this process, so that an address is everybody's.
+  virtual bool in_one_process() const { return false; }
   // Returns when all workers have come here.
   virtual absl::Status Barrier() = 0;
 

@@ -37,13 +37,18 @@ class Meeting {
   explicit Meeting(int size)
       : size_(size),
         awake_(size <= static_cast<int>(std::thread::hardware_concurrency())),
-        data_(size, nullptr) {}
+        data_(2 * static_cast<size_t>(size), nullptr) {}
 
   int size() const { return size_; }
 
-  // Where worker `rank`'s data stand, for all to see after the next Meet().
-  void Show(int rank, void* data) { data_[rank] = data; }
-  void* data(int rank) const { return data_[rank]; }
+  // Where worker `rank`'s data stand, for all to see after the next Meet(), at
+  // its call number `call`: the last call's may still be read.
+  void Show(int rank, uint64_t call, void* data) {
+    data_[2 * rank + call % 2] = data;
+  }
+  void* data(int rank, uint64_t call) const {
+    return data_[2 * rank + call % 2];
+  }
 
   // Returns when all are here, or when one has left.
   absl::Status Meet() {
@@ -105,7 +110,7 @@ class ThreadMember : public Collective {
 
   // Each worker adds a share of the elements, for all.
   absl::Status AllReduceSum(float* data, int64_t n) override {
-    meeting_->Show(rank_, data);
+    Show(data);
     TAMER_RETURN_IF_ERROR(meeting_->Meet());
     const int64_t begin = ShareBegin(n, rank_);
     AddShare(begin, ShareBegin(n, rank_ + 1));
@@ -113,22 +118,27 @@ class ThreadMember : public Collective {
   }
 
   absl::Status Broadcast(void* data, int64_t bytes, int root) override {
-    meeting_->Show(rank_, data);
+    Show(data);
     TAMER_RETURN_IF_ERROR(meeting_->Meet());
-    if (rank_ != root) std::memcpy(data, meeting_->data(root), bytes);
+    // Memory that all have in common is there already.
+    if (data != Shown(root)) {
+      std::memcpy(data, Shown(root), bytes);
+    }
     return meeting_->Meet();
   }
 
   absl::Status AllGather(void* all, int64_t bytes) override {
-    meeting_->Show(rank_, all);
+    Show(all);
     TAMER_RETURN_IF_ERROR(meeting_->Meet());
     for (int r = 0; r < size(); ++r) {
       if (r == rank_) continue;
       std::memcpy(static_cast<char*>(all) + r * bytes,
-                  static_cast<char*>(meeting_->data(r)) + r * bytes, bytes);
+                  static_cast<char*>(Shown(r)) + r * bytes, bytes);
     }
-    return meeting_->Meet();
+    return absl::OkStatus();
   }
+
+  bool in_one_process() const override { return true; }
 
   absl::Status Barrier() override { return meeting_->Meet(); }
 
@@ -154,12 +164,13 @@ class ThreadMember : public Collective {
       }
     }
   }
-  float* Of(int rank) const {
-    return static_cast<float*>(meeting_->data(rank));
-  }
+  float* Of(int rank) const { return static_cast<float*>(Shown(rank)); }
+  void Show(void* data) { meeting_->Show(rank_, ++calls_, data); }
+  void* Shown(int rank) const { return meeting_->data(rank, calls_); }
 
   const std::shared_ptr<Meeting> meeting_;
   const int rank_;
+  uint64_t calls_ = 0;
 };
 
 }  // namespace

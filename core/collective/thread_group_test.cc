@@ -67,6 +67,7 @@ TEST(ThreadGroupTest, GathersEachOnesBytes) {
         for (int i = 0; i < 3 * size; ++i) {
           ASSERT_EQ(all[i], round + 10 * (i / 3) + i % 3);
         }
+        ASSERT_TRUE(member.Barrier().ok());  // before `all` goes
       }
     });
   }

@@ -44,6 +44,7 @@ class Splitter {
     TAMER_RETURN_IF_ERROR(BuildGather());
     TAMER_RETURN_IF_ERROR(BuildUpdate());
     result_.shared = factors_.rows();
+    result_.by_rows = UpdatesByRows(result_.update);
     return std::move(result_);
   }
 

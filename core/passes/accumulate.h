@@ -47,6 +47,8 @@ struct SharedRows {
 struct AccumulationGraphs {
   Graph gather, update;
   std::vector<SharedRows> shared;
+  // Whether workers can share the update's rows out among them.
+  bool by_rows = false;
 };
 absl::StatusOr<AccumulationGraphs> Accumulate(const Graph& training,
                                               const GradientTeam& team = {});

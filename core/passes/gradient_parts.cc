@@ -23,6 +23,17 @@ bool IsBuiltInRule(const OpParams& params) {
 
 }  // namespace
 
+bool UpdatesByRows(const Graph& update) {
+  for (const Node& node : update.nodes()) {
+    if (node.params->GetDescriptor() == op::Parameter::descriptor()) continue;
+    if (!IsBuiltInRule(*node.params)) return false;
+    const std::unique_ptr<OpParams> params(node.params->New());
+    params->CopyFrom(*node.params);
+    if (UpdateSettingsOf(params.get())->max_norm() > 0) return false;
+  }
+  return true;
+}
+
 op::UpdateSettings* UpdateSettingsOf(OpParams* params) {
   const auto* field = params->GetDescriptor()->FindFieldByName("settings");
   if (field == nullptr ||

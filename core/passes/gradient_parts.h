@@ -70,6 +70,11 @@ class GradientParts {
   std::vector<bool> is_output_;
 };
 
+// Whether each row of what a graph of updates changes depends on no other, so
+// that workers can share the rows out among them: all are updates by built-in
+// rules, without max_norm.
+bool UpdatesByRows(const Graph& update);
+
 // The settings of an update rule in `params`, a built-in one's or a plugin's;
 // null if it has none.
 op::UpdateSettings* UpdateSettingsOf(OpParams* params);

@@ -364,6 +364,7 @@ absl::StatusOr<std::unique_ptr<Plan>> PlanCompiler::Compile() {
   }
   plan_->batch_ = options_.batch;
   plan_->threads_ = options_.threads;
+  plan_->part_ = options_.part;
   TAMER_RETURN_IF_ERROR(variables_->AddMissing(graph_, options_.seed));
   FindLive();
   TAMER_RETURN_IF_ERROR(Connect());
@@ -383,6 +384,7 @@ absl::StatusOr<std::unique_ptr<Plan>> Plan::Compile(const Graph& graph,
                                                     Variables* variables) {
   const int team = omp_get_max_threads();
   if (options.threads > 0) omp_set_num_threads(options.threads);
+  const WorkPartScope part(options.part);
   auto plan = PlanCompiler(graph, options, variables).Compile();
   omp_set_num_threads(team);
   return plan;

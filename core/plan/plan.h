@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/parallel.h"
 #include "core/graph/graph.h"
 #include "core/plan/arena.h"
 #include "core/plan/variables.h"
@@ -22,6 +23,8 @@ struct PlanOptions {
   // OpenMP threads that the kernels are made for and run on; 0: the calling
   // thread's team now, and the scheduler's when it runs.
   int threads = 0;
+  // What the kernels do of work that others share in; see WorkPart.
+  WorkPart part;
   // Whether variables keep the values that they have at the first run, as in
   // prediction; kernels may then hold copies of them.
   bool fixed_variables = false;
@@ -80,6 +83,7 @@ class Plan {
   int64_t batch() const { return batch_; }
   // As PlanOptions said.
   int threads() const { return threads_; }
+  const WorkPart& part() const { return part_; }
   // In an order in which each step comes after those it waits for.
   std::vector<PlanStep>& steps() { return steps_; }
   const std::vector<PlanStep>& steps() const { return steps_; }
@@ -108,6 +112,7 @@ class Plan {
 
   int64_t batch_ = 0;
   int threads_ = 0;
+  WorkPart part_;
   std::vector<PlanStep> steps_;
   std::vector<BoundInput> inputs_;
   std::vector<std::pair<std::string, Tensor>> outputs_;

@@ -1,5 +1,7 @@
 #include "core/plan/variables.h"
 
+#include <cstring>
+
 #include "core/plan/initialize.h"
 
 namespace tamer {
@@ -13,10 +15,23 @@ absl::StatusOr<Tensor> Variables::Add(const std::string& name,
   Tensor tensor;
   tensor.dtype = type.dtype;
   tensor.shape = type.shape;
-  Buffer& buffer = buffers_[name] = Buffer(Aligned(tensor.bytes()));
-  tensor.data = buffer.data();
+  buffers_[name] = std::make_shared<Buffer>(Aligned(tensor.bytes()));
+  tensor.data = buffers_[name]->data();
   tensors_[name] = tensor;
   return tensor;
+}
+
+void Variables::ShareMemory(const std::string& name, const Variables& other) {
+  buffers_[name] = other.buffers_.at(name);
+  tensors_[name].data = buffers_[name]->data();
+}
+
+void Variables::OwnMemory(const std::string& name) {
+  Tensor& tensor = tensors_[name];
+  auto own = std::make_shared<Buffer>(Aligned(tensor.bytes()));
+  std::memcpy(own->data(), tensor.data, tensor.bytes());
+  tensor.data = own->data();
+  buffers_[name] = std::move(own);
 }
 
 void Variables::Remove(const std::string& name) {

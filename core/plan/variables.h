@@ -2,6 +2,7 @@
 #define TAMER_CORE_PLAN_VARIABLES_H_
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "core/base/tensor.h"
@@ -23,6 +24,10 @@ class Variables {
   absl::StatusOr<Tensor> Add(const std::string& name, const TensorType& type);
   // Calls one by another name, which must be free; its memory stays.
   void Rename(const std::string& from, const std::string& to);
+  // Makes one the same memory as `other`'s, whose type and value it has.
+  void ShareMemory(const std::string& name, const Variables& other);
+  // Gives one memory of its own again, with the value it has.
+  void OwnMemory(const std::string& name);
   // Forgets one. No Plan that uses it may be run any more.
   void Remove(const std::string& name);
 
@@ -33,7 +38,7 @@ class Variables {
 
  private:
   std::map<std::string, Tensor> tensors_;
-  std::map<std::string, Buffer> buffers_;
+  std::map<std::string, std::shared_ptr<Buffer>> buffers_;
 };
 
 }  // namespace tamer

@@ -25,7 +25,8 @@ KernelArgs ArgsOf(const PlanStep& step, uint64_t number) {
   return args;
 }
 
-absl::Status RunStep(const PlanStep& step, uint64_t number) {
+absl::Status RunStep(const Plan& plan, const PlanStep& step, uint64_t number) {
+  const WorkPartScope part(plan.part());
   absl::Status status = step.kernel->Run(ArgsOf(step, number));
   if (status.ok()) return status;
   return Annotate(status, absl::StrCat("node \"", step.name, "\""));
@@ -127,8 +128,9 @@ class Scheduler::Workers {
       ++running_;
       const PlanStep& step = plan_->steps()[index];
       const uint64_t number = number_;
+      const Plan& plan = *plan_;
       lock.unlock();
-      absl::Status status = RunStep(step, number);
+      absl::Status status = RunStep(plan, step, number);
       lock.lock();
       --running_;
       Finish(step, index, std::move(status));
@@ -207,7 +209,7 @@ absl::Status Scheduler::RunTimed(Plan& plan, uint64_t step,
   seconds->resize(plan.steps().size());
   auto before = std::chrono::steady_clock::now();
   for (size_t i = 0; i < plan.steps().size(); ++i) {
-    TAMER_RETURN_IF_ERROR(RunStep(plan.steps()[i], step));
+    TAMER_RETURN_IF_ERROR(RunStep(plan, plan.steps()[i], step));
     const auto after = std::chrono::steady_clock::now();
     (*seconds)[i] = std::chrono::duration<double>(after - before).count();
     before = after;
@@ -220,7 +222,7 @@ absl::Status Scheduler::Run(Plan& plan, uint64_t step) {
   PrepareTeam(plan);
   if (workers_ != nullptr) return workers_->Run(plan, step);
   for (const PlanStep& planned : plan.steps()) {
-    TAMER_RETURN_IF_ERROR(RunStep(planned, step));
+    TAMER_RETURN_IF_ERROR(RunStep(plan, planned, step));
   }
   return absl::OkStatus();
 }

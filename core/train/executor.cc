@@ -128,6 +128,7 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   if (step.accumulates) {
     executor->accumulate_ = options.step.accumulate;
     plan.batch *= step_options.workers;
+    plan.part = options.part;
     TAMER_RETURN_IF_ERROR(executor->AddUpdate(step, plan, variables));
   }
   executor->BindInputs();
@@ -167,6 +168,7 @@ absl::Status Executor::AddUpdate(const StepGraphs& step, PlanOptions options,
                                  Variables* variables) {
   // What the other plans left must outlive it.
   options.arena = nullptr;
+  updates_by_rows_ = step.by_rows;
   TAMER_ASSIGN_OR_RETURN(update_,
                          Plan::Compile(step.update, options, variables));
   for (const SharedRows& rows : step.shared) {

@@ -29,6 +29,8 @@ struct ExecutorOptions {
   // Whether independent nodes may run at once.
   bool parallel_branches = false;
   StepOptions step;
+  // What Update does of what workers share out; see WorkPart.
+  WorkPart part;
 };
 
 // Samples whose gradients were gathered since the last update: a variable, so
@@ -76,6 +78,9 @@ class Executor {
   };
   const std::vector<Shared>& shared() const { return shared_; }
 
+  // Whether Update's work can be shared out among workers that have what it
+  // changes in common; else each must do it all.
+  bool updates_by_rows() const { return updates_by_rows_; }
   // Samples of a full minibatch.
   int64_t batch() const { return plans_.front().shape.size; }
 
@@ -119,6 +124,7 @@ class Executor {
   int accumulate_ = 1;
   Tensor samples_;
   float share_ = 1, keep_ = 0;
+  bool updates_by_rows_ = false;
   std::vector<Shared> shared_;
   std::vector<int> shared_outputs_;  // of each plan, by place in shared_
   std::vector<Buffer> shared_buffers_;

@@ -198,9 +198,20 @@ absl::Status PhaseRun::Compile() {
   options.step = phase_.step;
   options.step.workers = team_.workers();
   options.shapes = Shapes();
-  TAMER_ASSIGN_OR_RETURN(
-      executor_,
-      Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));
+  const auto make = [&]() -> absl::Status {
+    TAMER_ASSIGN_OR_RETURN(
+        executor_,
+        Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));
+    return absl::OkStatus();
+  };
+  TAMER_RETURN_IF_ERROR(team_.Part());
+  TAMER_RETURN_IF_ERROR(make());
+  TAMER_ASSIGN_OR_RETURN(const bool common,
+                         team_.ShareUpdates(*graph, *executor_));
+  if (common) {
+    options.part = team_.part();
+    TAMER_RETURN_IF_ERROR(make());
+  }
   names_.clear();
   outputs_.clear();
   for (ValueId id : graph->outputs()) {
@@ -287,6 +298,7 @@ absl::Status PhaseRun::Step(const Batch& batch) {
   if (batch.size > 0 || team_.averages_gradients()) {
     const absl::Status status = executor_->Update(batch, progress_.step());
     if (!status.ok()) return Annotate(status, Where());
+    TAMER_RETURN_IF_ERROR(team_.EndUpdate());
   }
   progress_.set_samples(progress_.samples() + batch.size);
   progress_.set_step(progress_.step() + 1);
@@ -457,6 +469,7 @@ absl::StatusOr<bool> PhaseRun::Run() {
     }
     if (agreed.save) TAMER_RETURN_IF_ERROR(Save());
   }
+  TAMER_RETURN_IF_ERROR(team_.Part());
   team_.ShowCenter();
   if (phase_.early_stopping != nullptr) TakeBest(variables_);
   executor_ = nullptr;  // its plans use what is removed now

@@ -23,7 +23,7 @@ RowExchange::RowExchange(Collective* group,
   }
   // A cache line isn't two workers'.
   block_ = (block_ + kVotes - 1) / kVotes * kVotes;
-  blocks_ = Buffer(group->size() * bytes());
+  for (Buffer& blocks : blocks_) blocks = Buffer(group->size() * bytes());
 }
 
 void RowExchange::Pack(const std::vector<Executor::Shared>& shared,
@@ -67,8 +67,9 @@ void RowExchange::Unpack(int worker, float samples, float all_samples,
 
 absl::Status RowExchange::Exchange(const std::vector<Executor::Shared>& shared,
                                    Ballot* ballot) {
+  ++step_;
   Pack(shared, *ballot);
-  TAMER_RETURN_IF_ERROR(group_->AllGather(blocks_.data(), bytes()));
+  TAMER_RETURN_IF_ERROR(group_->AllGather(Block(0), bytes()));
   *ballot = Ballot();
   for (int worker = 0; worker < group_->size(); ++worker) {
     ballot->samples += Block(worker)[0];

@@ -35,14 +35,16 @@ class RowExchange {
   void Unpack(int worker, float samples, float all_samples,
               const std::vector<Executor::Shared>& shared) const;
   float* Block(int worker) const {
-    return static_cast<float*>(blocks_.data()) + worker * block_;
+    return static_cast<float*>(blocks_[step_ % 2].data()) + worker * block_;
   }
 
   Collective* group_ = nullptr;
   int64_t batch_ = 1;
   std::vector<int64_t> sizes_;  // elements of a full minibatch's rows
   int64_t block_ = 0;           // elements of a worker's message
-  Buffer blocks_;               // everybody's
+  // Everybody's, of this step and the last, which others may still read.
+  Buffer blocks_[2];
+  uint64_t step_ = 0;
 };
 
 }  // namespace tamer

@@ -75,6 +75,45 @@ absl::Status Teamwork::Train(const Graph& graph, const Executor& executor) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> Teamwork::ShareUpdates(const Graph& graph,
+                                            const Executor& executor) {
+  if (!averages_gradients() || !group_->in_one_process() || workers() < 2 ||
+      !executor.updates_by_rows()) {
+    return false;
+  }
+  std::vector<const Variables*> all(workers(), nullptr);
+  all[rank()] = variables_;
+  TAMER_RETURN_IF_ERROR(group_->AllGather(all.data(), sizeof(all[0])));
+  std::set<std::string> names;
+  for (const std::string& name : UpdatedBy(graph)) names.insert(name);
+  for (const std::string& name : Changed(graph)) {
+    if (absl::StartsWith(name, kUpdate)) names.insert(name);
+  }
+  for (const std::string& name : names) {
+    // Counters are each one's own: each adds one.
+    if (variables_->Find(name)->dtype != DType::kFloat) continue;
+    common_.push_back(name);
+    if (!leads()) variables_->ShareMemory(name, *all[0]);
+  }
+  // The first one's variables must not change before.
+  TAMER_RETURN_IF_ERROR(group_->Barrier());
+  return true;
+}
+
+absl::Status Teamwork::EndUpdate() {
+  return common_.empty() ? absl::OkStatus() : group_->Barrier();
+}
+
+absl::Status Teamwork::Part() {
+  if (common_.empty()) return absl::OkStatus();
+  TAMER_RETURN_IF_ERROR(group_->Barrier());
+  for (const std::string& name : common_) {
+    if (!leads()) variables_->OwnMemory(name);
+  }
+  common_.clear();
+  return group_->Barrier();
+}
+
 absl::Status Teamwork::AverageGradients(const Executor& executor,
                                         int64_t samples, bool stop, bool save) {
   votes_ = {static_cast<float>(samples), stop ? 1.0f : 0.0f,

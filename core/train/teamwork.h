@@ -33,6 +33,21 @@ class Teamwork {
   // What the trained graph's nodes change is averaged from now on.
   absl::Status Train(const Graph& graph, const Executor& executor);
 
+  // Workers of one process that average gradients have what they update in
+  // common, and each updates a part. If `executor`, which runs the graph,
+  // allows it: makes it so and returns true; its plans are void then. To be
+  // called by all at once.
+  absl::StatusOr<bool> ShareUpdates(const Graph& graph,
+                                    const Executor& executor);
+  // What this one updates of what they have in common.
+  WorkPart part() const {
+    return common_.empty() ? WorkPart() : WorkPart{rank(), workers()};
+  }
+  // After each update: waits until the other parts are done.
+  absl::Status EndUpdate();
+  // Everyone gets memory of its own again. No plan may run after this.
+  absl::Status Part();
+
   // With gradients {}: the mean, over all workers' samples, of the gradients
   // that stand in the "accumulated/…" variables, and the rows that `executor`,
   // which runs the graph, shares. To be called by all in each step, between
@@ -92,7 +107,8 @@ class Teamwork {
   RowExchange rows_;
   Ballot votes_;  // the last sums
   double waiting_ = 0, bytes_ = 0;
-  std::vector<std::string> own_;  // variables in which workers differ
+  std::vector<std::string> common_;  // variables in everybody's memory
+  std::vector<std::string> own_;     // variables in which workers differ
   bool stop_ = false, save_ = false;
   int64_t samples_ = 0;  // since the last averaging
   int64_t averagings_ = 0;

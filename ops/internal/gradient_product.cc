@@ -39,7 +39,7 @@ GradientShape GradientShapeOf(const KernelSpec& spec,
 }
 
 GradientBlocks::GradientBlocks(const GradientShape& shape)
-    : shape_(shape), team_(std::max(1, omp_get_max_threads())) {
+    : shape_(shape), team_(TeamSize()) {
   const OneThread guard;  // a block is one thread's
   const int64_t k = shape.rows, n = shape.columns;
   const int64_t height = BlockHeight(k, n);

@@ -79,7 +79,7 @@ template <typename Rule, typename MakeRule>
 std::unique_ptr<Kernel> MakeTiled(const Common& common,
                                   const GradientShape& shape,
                                   const MakeRule& make_rule) {
-  const int team = std::max(1, omp_get_max_threads());
+  const int team = TeamSize();
   const int64_t part = TileScratchBytes(shape);
   const bool alone = shape.rows * shape.columns < kUpdateGrain;
   return MakeKernel(
