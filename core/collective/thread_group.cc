@@ -17,8 +17,10 @@
 namespace tamer {
 namespace {
 
-// How often a worker looks before it sleeps: about 50 microseconds.
-constexpr int kLooks = 2000;
+// How often a worker looks before it sleeps: about half a millisecond, several
+// steps of a small network. Waking takes longer than a step's waiting: two that
+// slept for each other once would go on doing so.
+constexpr int kLooks = 20000;
 
 void Relax() {
 #if defined(__x86_64__)

@@ -94,4 +94,14 @@ absl::Status OpRegistry::LoadPlugin(const std::string& plugin,
   return loader_(plugin, folder, const_cast<OpRegistry&>(*this));
 }
 
+void OpRegistry::NotePluginFile(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  plugin_files_.push_back(path);
+}
+
+std::vector<std::string> OpRegistry::plugin_files() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return plugin_files_;
+}
+
 }  // namespace tamer

@@ -55,12 +55,16 @@ class OpRegistry {
   // what is outside, filled on demand: hence const.
   absl::Status LoadPlugin(const std::string& plugin,
                           const std::string& folder) const;
+  // Where a loader found what it loaded, in that order.
+  void NotePluginFile(const std::string& path);
+  std::vector<std::string> plugin_files() const;
 
  private:
-  mutable std::mutex mutex_;  // guards the maps
+  mutable std::mutex mutex_;  // guards the maps and files
   std::map<std::string, std::unique_ptr<Op>> ops_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Extension>>
       extensions_;
+  std::vector<std::string> plugin_files_;
   PluginLoader loader_;
 };
 

@@ -7,9 +7,10 @@
 
 namespace tamer {
 
-// What averaging costs, foretold. Each worker sends its share of everybody
-// else's numbers, and then what it added up to all: 2 (N - 1) / N times the
-// bytes, in 2 (N - 1) messages.
+// What averaging costs, foretold. Of what is added up each worker sends its
+// share of everybody else's numbers, and then what it added up to all: 2 (N -
+// 1) / N times the bytes, in 2 (N - 1) messages. What is gathered goes from
+// each to all others: N - 1 times the bytes, in as many messages.
 struct Network {
   double bits_per_second = 1e9;
   // Of a message, beside its bytes: about 10 microseconds on a good local
@@ -25,11 +26,17 @@ struct ScalingForecast {
   double efficiency = 1;    // speedup / workers
 };
 
-// Of `workers` that each take `step_seconds` a step and average
-// `averaged_bytes` as `def` says (average_every, compress, overlap).
+// Bytes of one worker's numbers.
+struct ExchangedBytes {
+  int64_t summed = 0;
+  int64_t gathered = 0;
+};
+
+// Of `workers` that each take `step_seconds` a step and exchange `bytes` as
+// `def` says (average_every, compress, overlap).
 ScalingForecast ForecastScaling(const ParallelDef& def, int workers,
-                                int64_t averaged_bytes, double step_seconds,
-                                const Network& network);
+                                const ExchangedBytes& bytes,
+                                double step_seconds, const Network& network);
 
 }  // namespace tamer
 

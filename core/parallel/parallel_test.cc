@@ -3,6 +3,7 @@
 
 #include "core/collective/thread_group.h"
 #include "core/parallel/averaging.h"
+#include "core/parallel/cost.h"
 #include "core/parallel/rates.h"
 #include "core/parallel/share.h"
 #include "google/protobuf/text_format.h"
@@ -214,6 +215,40 @@ TEST(ShareTest, WhatIsAWorkersOwnSurvivesAnotherNumberOfWorkers) {
     EXPECT_EQ(variables[r].Find("v")->floats()[0], 10 + r % 2);
     EXPECT_EQ(variables[r].Find("worker/1/v"), nullptr);
   }
+}
+
+// 4 workers, a link of 8 MB/s: 6 messages of what is summed, 3 of what is
+// gathered.
+TEST(CostTest, CountsWhatEachSends) {
+  Network network;
+  network.bits_per_second = 64e6;
+  network.seconds_per_message = 0.01;
+  const ParallelDef def = Def("gradients {}");
+  const ScalingForecast both =
+      ForecastScaling(def, 4, {4000000, 1000000}, 1.0, network);
+  EXPECT_DOUBLE_EQ(both.bytes_sent, 6e6 + 3e6);
+  EXPECT_DOUBLE_EQ(both.averaging_seconds, 9e6 / 8e6 + 0.09);
+  EXPECT_DOUBLE_EQ(both.speedup, 4 / (1 + both.averaging_seconds));
+  const ScalingForecast gathered =
+      ForecastScaling(def, 4, {0, 1000000}, 1.0, network);
+  EXPECT_DOUBLE_EQ(gathered.averaging_seconds, 3e6 / 8e6 + 0.03);
+  const ScalingForecast seldom =
+      ForecastScaling(Def("averaging {} average_every: 10 compress: true"), 4,
+                      {4000000, 0}, 1.0, network);
+  EXPECT_DOUBLE_EQ(seldom.bytes_sent, 3e6);
+  EXPECT_DOUBLE_EQ(seldom.step_seconds, 1 + (3e6 / 8e6 + 0.06) / 10);
+}
+
+TEST(ShareTest, WorkersOfOneProcessShareMemoryAndGetTheirOwnBack) {
+  Variables first, second;
+  Add(&first, "w", {1, 2});
+  Add(&second, "w", {1, 2});
+  second.ShareMemory("w", first);
+  first.Find("w")->floats()[1] = 5;
+  EXPECT_EQ(second.Find("w")->floats()[1], 5);
+  second.OwnMemory("w");
+  first.Find("w")->floats()[1] = 6;
+  EXPECT_EQ(second.Find("w")->floats()[1], 5);
 }
 
 TEST(ShareTest, WhoDiffersIsTold) {

@@ -458,6 +458,10 @@ absl::StatusOr<bool> PhaseRun::Run() {
                         votes && SaveDue()));
     samples_here_ += static_cast<int64_t>(agreed.samples);
     if (epoch_ends) TAMER_RETURN_IF_ERROR(EndEpoch());
+    if (team_.memory_changes()) {
+      compiled_ = nullptr;
+      TAMER_RETURN_IF_ERROR(Compile());
+    }
     if (agreed.stop) {
       TAMER_RETURN_IF_ERROR(Save());
       return false;

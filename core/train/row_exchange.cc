@@ -27,11 +27,12 @@ RowExchange::RowExchange(Collective* group,
 }
 
 void RowExchange::Pack(const std::vector<Executor::Shared>& shared,
-                       const Ballot& ballot) {
+                       const Ballot& ballot, bool word) {
   float* block = Block(group_->rank());
   block[0] = ballot.samples;
   block[1] = ballot.stop;
   block[2] = ballot.save;
+  block[3] = word ? 1 : 0;
   block += kVotes;
   for (size_t i = 0; i < sizes_.size(); ++i) {
     if (ballot.samples > 0) {
@@ -66,11 +67,12 @@ void RowExchange::Unpack(int worker, float samples, float all_samples,
 }
 
 absl::Status RowExchange::Exchange(const std::vector<Executor::Shared>& shared,
-                                   Ballot* ballot) {
+                                   Ballot* ballot, bool* word) {
   ++step_;
-  Pack(shared, *ballot);
+  Pack(shared, *ballot, *word);
   TAMER_RETURN_IF_ERROR(group_->AllGather(Block(0), bytes()));
   *ballot = Ballot();
+  *word = Block(0)[3] != 0;
   for (int worker = 0; worker < group_->size(); ++worker) {
     ballot->samples += Block(worker)[0];
     ballot->stop += Block(worker)[1];

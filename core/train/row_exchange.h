@@ -26,12 +26,14 @@ class RowExchange {
   // To be called by all at once. `ballot` has this worker's numbers, whose
   // `samples` are those that its rows are of (0: it has none); it gets the
   // sums. Fills each `all`, in the order of the workers; rows that a smaller
-  // minibatch lacks become zeros, and tokens -1.
+  // minibatch lacks become zeros, and tokens -1. `word` is a bit that the first
+  // worker says to all.
   absl::Status Exchange(const std::vector<Executor::Shared>& shared,
-                        Ballot* ballot);
+                        Ballot* ballot, bool* word);
 
  private:
-  void Pack(const std::vector<Executor::Shared>& shared, const Ballot& ballot);
+  void Pack(const std::vector<Executor::Shared>& shared, const Ballot& ballot,
+            bool word);
   void Unpack(int worker, float samples, float all_samples,
               const std::vector<Executor::Shared>& shared) const;
   float* Block(int worker) const {

@@ -77,10 +77,10 @@ absl::Status Teamwork::Train(const Graph& graph, const Executor& executor) {
 
 absl::StatusOr<bool> Teamwork::ShareUpdates(const Graph& graph,
                                             const Executor& executor) {
-  if (!averages_gradients() || !group_->in_one_process() || workers() < 2 ||
-      !executor.updates_by_rows()) {
-    return false;
-  }
+  memory_changes_ = false;
+  may_share_ = averages_gradients() && group_->in_one_process() &&
+               workers() > 1 && executor.updates_by_rows();
+  if (!may_share_ || !common_now_) return false;
   std::vector<const Variables*> all(workers(), nullptr);
   all[rank()] = variables_;
   TAMER_RETURN_IF_ERROR(group_->AllGather(all.data(), sizeof(all[0])));
@@ -120,7 +120,13 @@ absl::Status Teamwork::AverageGradients(const Executor& executor,
             save && leads() ? 1.0f : 0.0f};
   const auto began = std::chrono::steady_clock::now();
   if (!rows_.empty()) {
-    TAMER_RETURN_IF_ERROR(rows_.Exchange(executor.shared(), &votes_));
+    bool change =
+        may_share_ && leads() &&
+        choice_.AfterStep(
+            std::chrono::duration<double>(began.time_since_epoch()).count());
+    TAMER_RETURN_IF_ERROR(rows_.Exchange(executor.shared(), &votes_, &change));
+    memory_changes_ = change;
+    if (change) common_now_ = !common_now_;
     bytes_ += static_cast<double>(rows_.bytes()) * (workers() - 1);
   }
   if (rows_.empty() || gradients_.size() > 0) {

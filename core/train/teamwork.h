@@ -12,6 +12,7 @@
 #include "core/parallel/flat.h"
 #include "core/plan/variables.h"
 #include "core/train/executor.h"
+#include "core/train/memory_choice.h"
 #include "core/train/row_exchange.h"
 
 namespace tamer {
@@ -33,16 +34,20 @@ class Teamwork {
   // What the trained graph's nodes change is averaged from now on.
   absl::Status Train(const Graph& graph, const Executor& executor);
 
-  // Workers of one process that average gradients have what they update in
+  // Workers of one process that average gradients may have what they update in
   // common, and each updates a part. If `executor`, which runs the graph,
-  // allows it: makes it so and returns true; its plans are void then. To be
-  // called by all at once.
+  // allows it, and nothing says that it is slower: makes it so and returns true;
+  // its plans are void then. To be called by all at once.
   absl::StatusOr<bool> ShareUpdates(const Graph& graph,
                                     const Executor& executor);
   // What this one updates of what they have in common.
   WorkPart part() const {
     return common_.empty() ? WorkPart() : WorkPart{rank(), workers()};
   }
+  // Whether they should rather do the opposite from now on, as that is faster
+  // here and now: all are told the same after a step. The graph's executor is
+  // then to be made anew, with ShareUpdates.
+  bool memory_changes() const { return memory_changes_; }
   // After each update: waits until the other parts are done.
   absl::Status EndUpdate();
   // Everyone gets memory of its own again. No plan may run after this.
@@ -107,6 +112,8 @@ class Teamwork {
   RowExchange rows_;
   Ballot votes_;  // the last sums
   double waiting_ = 0, bytes_ = 0;
+  MemoryChoice choice_;
+  bool may_share_ = false, common_now_ = true, memory_changes_ = false;
   std::vector<std::string> common_;  // variables in everybody's memory
   std::vector<std::string> own_;     // variables in which workers differ
   bool stop_ = false, save_ = false;

@@ -3,9 +3,12 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "core/base/version.h"
 #include "core/collective/thread_group.h"
+#include "core/graph/text.h"
 #include "core/parallel/share.h"
+#include "core/train/files.h"
 #include "core/train/run_folder.h"
 #include "proto/checkpoint.pb.h"
 
@@ -132,11 +135,30 @@ ThreadOptions WorkerThreads(const RunState& run) {
   return threads;
 }
 
+namespace {
+
+// What the recipe's plugins consist of, to the byte; not what joins workers,
+// which is each machine's own.
+absl::StatusOr<std::string> PluginDigest(const OpRegistry& registry) {
+  std::string digests;
+  for (const std::string& path : registry.plugin_files()) {
+    if (absl::EndsWith(path, kMpiPlugin)) continue;
+    TAMER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+    absl::StrAppend(&digests, Sha256({bytes}));
+  }
+  return digests;
+}
+
+}  // namespace
+
 absl::Status CheckSameWork(const RunState& run) {
   if (run.group == nullptr) return absl::OkStatus();
+  TAMER_ASSIGN_OR_RETURN(const std::string plugins,
+                         PluginDigest(run.network.registry()));
   return CheckAlike(
       run.group,
       {{"version", kVersion},
+       {"plugins", plugins},
        {"recipe", WithoutMachine(run.recipe.def).SerializeAsString()},
        {"network", run.network.ToDef().SerializeAsString()}});
 }

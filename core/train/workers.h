@@ -42,7 +42,7 @@ absl::StatusOr<TrainResult> OnWorkers(const Recipe& recipe,
 ThreadOptions WorkerThreads(const RunState& run);
 
 // An error unless all workers train the same network by the same recipe, on the
-// same data, with the same Tamer.
+// same data, with the same Tamer and the same plugins.
 absl::Status CheckSameWork(const RunState& run);
 
 }  // namespace tamer

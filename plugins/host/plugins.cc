@@ -199,6 +199,7 @@ absl::Status Plugins::Load(const std::string& name, const std::string& folder,
   Offer offer(library, registry);
   TAMER_RETURN_IF_ERROR(offer.Collect());
   TAMER_RETURN_IF_ERROR(offer.RegisterAll(registry));
+  registry.NotePluginFile(path);
   files_.insert(file);
   loaded_.push_back(offer.contents());
   return absl::OkStatus();

@@ -3,7 +3,7 @@
 # are refused; a worker that dies is replaced.
 set -uo pipefail
 
-TAMER="$PWD/$1" LAUNCH="$PWD/$2"
+TAMER="$PWD/$1" LAUNCH="$PWD/$2" SWISH="$PWD/$3"
 DATA="${TAMER_TEST_DATA:-/usr/share/datasets/fashion-mnist}"
 WORK="${TEST_TMPDIR:-$(mktemp -d)}/mpi"
 FAILED=0
@@ -71,6 +71,26 @@ mpirun --oversubscribe -n 1 "$TAMER" train mpi.pbtxt --run differ : \
   fail "two recipes were trained together"
 grep -q "worker 1 differs from worker 0 in its recipe" differ.log ||
   fail "two recipes: $(cat differ.log)"
+
+# Another plugin of the same name in one of the workers.
+for n in 0 1; do
+  mkdir -p "plugins$n"
+  cp "$SWISH" "plugins$n/libswish.so"
+  chmod +w "plugins$n/libswish.so"
+done
+printf 'another build' >>plugins1/libswish.so
+sed 's/^name:/plugin: "libswish.so"\n&/' mpi.pbtxt >plugin.pbtxt
+rm -rf differ
+mpirun --oversubscribe -n 1 env TAMER_PLUGIN_PATH="$PWD/plugins0" \
+  "$TAMER" train plugin.pbtxt --run differ : \
+  -n 1 env TAMER_PLUGIN_PATH="$PWD/plugins1" \
+  "$TAMER" train plugin.pbtxt --run differ >plugin.log 2>&1 &&
+  fail "two plugins were used together"
+grep -q "worker 1 differs from worker 0 in its plugins" plugin.log ||
+  fail "two plugins: $(cat plugin.log)"
+rm -rf alike
+TAMER_PLUGIN_PATH="$PWD/plugins0" run_mpi "$TAMER" train plugin.pbtxt \
+  --run alike >plugin.log 2>&1 || fail "one plugin: $(tail -5 plugin.log)"
 
 # A worker dies; what comes of the run is what would have come of it.
 recipe mpi MPI 30 "averaging {} average_every: 5"

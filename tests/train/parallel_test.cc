@@ -99,6 +99,35 @@ TEST_F(ParallelTest, AveragingEachStepIsALargerMinibatch) {
   EXPECT_GT(Apart("large", "other"), 1e-3);  // the test can tell
 }
 
+// Few rows: their factors are shared, and what is updated is one memory. Many
+// rows, or a limit that needs whole gradients or columns: gradients are added
+// up.
+TEST_F(ParallelTest, GradientsAreThoseOfALargerMinibatchHoweverTheyAreShared) {
+  const auto bytes = [&](const std::string& run) -> double {
+    return nlohmann::json::parse(Metrics(run).front())["bytes_sent"];
+  };
+  for (const char* rest : {"", "max_norm: 0.5", "weight_decay: 0.01"}) {
+    SCOPED_TRACE(rest);
+    Plain(
+        absl::StrCat("nesterov { learning_rate: 0.05 momentum: 0.9 } ", rest));
+    const std::string name = absl::StrCat("run", strlen(rest));
+    Parallel("");
+    Ok(name + "large", {"batch_size=30"});
+    Ok(name + "huge", {"batch_size=180"});
+    Parallel(Workers(3, "gradients {}"));
+    Ok(name + "few", {});
+    Ok(name + "many", {"batch_size=60"});
+    EXPECT_LT(Apart(name + "large", name + "few"), 2e-5);
+    EXPECT_LT(Apart(name + "huge", name + "many"), 2e-5);
+    EXPECT_GT(Apart(name + "few", name + "many"), 1e-3);  // the test can tell
+  }
+  // 12 rounds of 10 rows to two others, of 36 + 20 and 20 + 3 numbers, and the
+  // gradients of 803 parameters in 2 rounds.
+  EXPECT_NEAR(bytes("run0few"), 12 * 2 * 4 * (10 * (36 + 20 + 20 + 3) + 16),
+              12 * 2 * 4 * 16);
+  EXPECT_NEAR(bytes("run0many"), 2 * 4 * 803 * 2 * 2 / 3, 1);
+}
+
 // With momentum if velocities are averaged; Adam only by its gradients.
 TEST_F(ParallelTest, MomentumAndAdam) {
   Plain("nesterov { learning_rate: 0.05 momentum: 0.9 }");

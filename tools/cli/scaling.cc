@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "core/parallel/averaging.h"
 #include "core/parallel/cost.h"
+#include "core/passes/accumulate.h"
 #include "core/passes/passes.h"
 #include "core/passes/solver.h"
 #include "core/runtime/scheduler.h"
@@ -48,21 +50,54 @@ absl::StatusOr<double> StepSeconds(const Graph& graph, Precision precision,
   return best;
 }
 
-// Bytes of what workers average: parameters, and the optimizer's state if that
-// is averaged, too.
-int64_t AveragedBytes(const Graph& graph, const ParallelDef& def) {
-  const bool state =
-      !def.has_gradients() && OptimizerStateOf(def) == ParallelDef::AVERAGE;
+int64_t BytesOf(const TensorType& type) {
+  return std::abs(type.shape.elements()) * SizeOf(type.dtype);
+}
+
+// What workers average: parameters, and the optimizer's state if that is
+// averaged, too.
+ExchangedBytes AveragedBytes(const Graph& graph, const ParallelDef& def) {
+  const bool state = OptimizerStateOf(def) == ParallelDef::AVERAGE;
   const std::vector<std::string> updated = UpdatedBy(graph);
   const std::set<std::string> parameters(updated.begin(), updated.end());
-  int64_t bytes = 0;
+  ExchangedBytes bytes;
   for (ValueId id : graph.variables()) {
     const Value& value = graph.value(id);
     const bool counts = parameters.count(value.name) > 0 ||
                         (state && absl::StartsWith(value.name, "update/"));
-    if (counts) bytes += value.type.shape.elements() * SizeOf(value.type.dtype);
+    if (counts) bytes.summed += BytesOf(value.type);
   }
   return bytes;
+}
+
+// What so many workers that average gradients exchange in a step: the factors
+// of some gradients, the sums of the others.
+absl::StatusOr<ExchangedBytes> GradientBytes(const Graph& graph, int workers,
+                                             int64_t batch) {
+  GradientTeam team;
+  team.workers = workers;
+  team.batch = batch;
+  TAMER_ASSIGN_OR_RETURN(const AccumulationGraphs split,
+                         Accumulate(graph, team));
+  ExchangedBytes bytes;
+  for (ValueId id : split.gather.variables()) {
+    const Value& value = split.gather.value(id);
+    if (absl::StartsWith(value.name, kAccumulated)) {
+      bytes.summed += BytesOf(value.type);
+    }
+  }
+  for (const SharedRows& rows : split.shared) {
+    const ValueId id = split.gather.FindValue(rows.rows);
+    bytes.gathered += batch * BytesOf(split.gather.value(id).type);
+  }
+  return bytes;
+}
+
+absl::StatusOr<ExchangedBytes> BytesBetween(const Graph& graph,
+                                            const ParallelDef& def, int workers,
+                                            int64_t batch) {
+  if (def.has_gradients()) return GradientBytes(graph, workers, batch);
+  return AveragedBytes(graph, def);
 }
 
 absl::StatusOr<nlohmann::ordered_json> OneStage(const NamedNetwork& named,
@@ -78,13 +113,16 @@ absl::StatusOr<nlohmann::ordered_json> OneStage(const NamedNetwork& named,
       const double seconds,
       StepSeconds(graph, named.recipe.def.precision(), batch));
   json["step_seconds"] = seconds;
-  const int64_t bytes = AveragedBytes(graph, def);
-  json["averaged_bytes"] = bytes;
+  TAMER_ASSIGN_OR_RETURN(const ExchangedBytes of_two,
+                         BytesBetween(graph, def, 2, batch));
+  json["averaged_bytes"] = of_two.summed + of_two.gathered;
   json["forecast"] = nlohmann::json::array();
   for (const double gigabits : kGigabits) {
     for (const int workers : kWorkers) {
       Network network;
       network.bits_per_second = gigabits * 1e9;
+      TAMER_ASSIGN_OR_RETURN(const ExchangedBytes bytes,
+                             BytesBetween(graph, def, workers, batch));
       const ScalingForecast forecast =
           ForecastScaling(def, workers, bytes, seconds, network);
       json["forecast"].push_back(
