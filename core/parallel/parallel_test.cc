@@ -171,6 +171,8 @@ TEST(RatesTest, CorrectionsAndTheirReasons) {
   EXPECT_EQ(CorrectRate(Def(""), 1).factor, 1);
   EXPECT_EQ(CorrectRate(Def("average_every: 1"), 4).factor, 4);
   EXPECT_EQ(CorrectRate(Def("average_every: 1000"), 4).factor, 4);
+  EXPECT_EQ(CorrectRate(Def("average_every: 1"), 16).factor, 16);
+  EXPECT_EQ(CorrectRate(Def("average_every: 10"), 16).factor, 8);
   EXPECT_EQ(CorrectRate(Def("elastic {}"), 4).factor, 1);
   EXPECT_EQ(CorrectRate(Def("outer {} average_every: 10"), 4).factor, 1);
   EXPECT_FALSE(CorrectRate(Def(""), 4).why.empty());
