@@ -132,8 +132,7 @@ struct Plan {
           inputs.keys > inputs.queries ? inputs.keys : inputs.queries,
           shape.width, params.rotary_base());
     }
-    threads = static_cast<int>(
-        std::min<int64_t>(std::max(1, omp_get_max_threads()), batch * heads));
+    threads = static_cast<int>(std::min<int64_t>(TeamSize(), batch * heads));
   }
 
   // Where head `h` of sample `b` begins in q, k or v: `part` is 0, 1 or 2.

@@ -54,8 +54,7 @@ class CachedKernel : public Kernel {
       : context_(params.context()),
         width_(x.dim(2) / 3),
         heads_(params.attention().heads()),
-        threads_(static_cast<int>(
-            std::min<int64_t>(heads_, std::max(1, omp_get_max_threads())))) {
+        threads_(static_cast<int>(std::min<int64_t>(heads_, TeamSize()))) {
     shape_ = AttentionShapeOf(params.attention(), x.dim(1), context_, width_);
     shape_.q_stride = 3 * width_;
     shape_.kv_stride = shape_.y_stride = width_;

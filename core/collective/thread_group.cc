@@ -17,10 +17,8 @@
 namespace tamer {
 namespace {
 
-// How often a worker looks before it sleeps: about half a millisecond, several
-// steps of a small network. Waking takes longer than a step's waiting: two that
-// slept for each other once would go on doing so.
-constexpr int kLooks = 20000;
+// How often a worker looks before it sleeps: about 50 microseconds.
+constexpr int kLooks = 2000;
 
 void Relax() {
 #if defined(__x86_64__)
@@ -123,9 +121,7 @@ class ThreadMember : public Collective {
     Show(data);
     TAMER_RETURN_IF_ERROR(meeting_->Meet());
     // Memory that all have in common is there already.
-    if (data != Shown(root)) {
-      std::memcpy(data, Shown(root), bytes);
-    }
+    if (data != Shown(root)) std::memcpy(data, Shown(root), bytes);
     return meeting_->Meet();
   }
 

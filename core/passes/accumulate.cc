@@ -16,8 +16,6 @@
 namespace tamer {
 namespace {
 
-constexpr char kUpdate[] = "update/";
-
 // How many products an update makes its gradient of.
 int ProductsOf(const Node& update) {
   const std::unique_ptr<OpParams> params(update.params->New());
@@ -44,7 +42,6 @@ class Splitter {
     TAMER_RETURN_IF_ERROR(BuildGather());
     TAMER_RETURN_IF_ERROR(BuildUpdate());
     result_.shared = factors_.rows();
-    result_.by_rows = UpdatesByRows(result_.update);
     return std::move(result_);
   }
 

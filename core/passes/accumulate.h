@@ -47,11 +47,14 @@ struct SharedRows {
 struct AccumulationGraphs {
   Graph gather, update;
   std::vector<SharedRows> shared;
-  // Whether workers can share the update's rows out among them.
-  bool by_rows = false;
 };
 absl::StatusOr<AccumulationGraphs> Accumulate(const Graph& training,
                                               const GradientTeam& team = {});
+
+// Whether each row of what a training graph's updates change depends on no
+// other, so that workers can share the rows out among them: all are built-in
+// rules without max_norm, and no gradient is clipped.
+bool UpdatesByRows(const Graph& training);
 
 }  // namespace tamer
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr size_t kMostProducts = 8;
 
-// A plugin's rule may have the settings, but not know of products.
+}  // namespace
+
 bool IsBuiltInRule(const OpParams& params) {
   for (const auto* schema :
        {op::Sgd::descriptor(), op::Momentum::descriptor(),
@@ -21,17 +22,11 @@ bool IsBuiltInRule(const OpParams& params) {
   return false;
 }
 
-}  // namespace
-
-bool UpdatesByRows(const Graph& update) {
-  for (const Node& node : update.nodes()) {
-    if (node.params->GetDescriptor() == op::Parameter::descriptor()) continue;
-    if (!IsBuiltInRule(*node.params)) return false;
-    const std::unique_ptr<OpParams> params(node.params->New());
-    params->CopyFrom(*node.params);
-    if (UpdateSettingsOf(params.get())->max_norm() > 0) return false;
-  }
-  return true;
+bool LimitsGradients(const Node& node) {
+  const auto* schema = node.params->GetDescriptor();
+  return schema == op::ClipByValue::descriptor() ||
+         schema == op::ClipByNorm::descriptor() ||
+         schema == op::SumOfSquares::descriptor();
 }
 
 op::UpdateSettings* UpdateSettingsOf(OpParams* params) {

@@ -70,10 +70,12 @@ class GradientParts {
   std::vector<bool> is_output_;
 };
 
-// Whether each row of what a graph of updates changes depends on no other, so
-// that workers can share the rows out among them: all are updates by built-in
-// rules, without max_norm.
-bool UpdatesByRows(const Graph& update);
+// Whether a node limits gradients, or measures them for that.
+bool LimitsGradients(const Node& node);
+
+// Whether these are a built-in update rule's: a plugin's may have the settings,
+// but not know of products.
+bool IsBuiltInRule(const OpParams& params);
 
 // The settings of an update rule in `params`, a built-in one's or a plugin's;
 // null if it has none.

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/passes/solver.h"
 
 namespace tamer {
 namespace {
@@ -13,11 +15,16 @@ constexpr int64_t kMostRows = 128;
 
 }  // namespace
 
-bool LimitsGradients(const Node& node) {
-  const auto* schema = node.params->GetDescriptor();
-  return schema == op::ClipByValue::descriptor() ||
-         schema == op::ClipByNorm::descriptor() ||
-         schema == op::SumOfSquares::descriptor();
+bool UpdatesByRows(const Graph& training) {
+  for (const Node& node : training.nodes()) {
+    if (LimitsGradients(node)) return false;
+    if (!absl::StartsWith(node.name, kUpdate)) continue;
+    if (!IsBuiltInRule(*node.params)) return false;
+    const std::unique_ptr<OpParams> params(node.params->New());
+    params->CopyFrom(*node.params);
+    if (UpdateSettingsOf(params.get())->max_norm() > 0) return false;
+  }
+  return true;
 }
 
 SharedFactors::SharedFactors(const Graph& graph, const GradientTeam& team)

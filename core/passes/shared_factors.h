@@ -11,9 +11,6 @@
 
 namespace tamer {
 
-// Whether a node limits gradients, or measures them for that.
-bool LimitsGradients(const Node& node);
-
 // Of a training graph, the updates whose gradients' factors workers share
 // instead of the gradients.
 class SharedFactors {

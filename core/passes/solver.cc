@@ -13,8 +13,6 @@
 namespace tamer {
 namespace {
 
-constexpr char kUpdate[] = "update/";
-
 absl::Status Require(bool holds, const char* field, double seen,
                      const char* rule) {
   if (holds) return absl::OkStatus();

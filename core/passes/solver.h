@@ -10,6 +10,9 @@
 
 namespace tamer {
 
+// What the names of update nodes, and so of their state, begin with.
+inline constexpr char kUpdate[] = "update/";
+
 // An error if the solver names no rule or a number of it makes no sense.
 absl::Status CheckSolver(const SolverDef& solver);
 

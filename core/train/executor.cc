@@ -168,7 +168,6 @@ absl::Status Executor::AddUpdate(const StepGraphs& step, PlanOptions options,
                                  Variables* variables) {
   // What the other plans left must outlive it.
   options.arena = nullptr;
-  updates_by_rows_ = step.by_rows;
   TAMER_ASSIGN_OR_RETURN(update_,
                          Plan::Compile(step.update, options, variables));
   for (const SharedRows& rows : step.shared) {
@@ -277,7 +276,7 @@ absl::Status Executor::Run(const Batch& batch, uint64_t step) {
   keep_ = static_cast<float>(samples) / all;
   TAMER_RETURN_IF_ERROR(scheduler_->Run(plan, step));
   for (size_t i = 0; i < shared_.size(); ++i) {
-    shared_[i].own = plan.output(shared_outputs_[i]);
+    shared_[i].own = &plan.output(shared_outputs_[i]);
   }
   samples += static_cast<int32_t>(batch.size);
   return absl::OkStatus();

@@ -72,15 +72,13 @@ class Executor {
 
   // What workers that average gradients share between Run and Update.
   struct Shared {
-    Tensor own;  // as Run left it, [n, width]; of a smaller minibatch less
+    // As Run left it, [n, width]; of a smaller minibatch less.
+    const Tensor* own = nullptr;
     Tensor all;  // what Update reads, [workers * n, width]
     SharedRows::Weight weight = SharedRows::kNone;
   };
   const std::vector<Shared>& shared() const { return shared_; }
 
-  // Whether Update's work can be shared out among workers that have what it
-  // changes in common; else each must do it all.
-  bool updates_by_rows() const { return updates_by_rows_; }
   // Samples of a full minibatch.
   int64_t batch() const { return plans_.front().shape.size; }
 
@@ -124,7 +122,6 @@ class Executor {
   int accumulate_ = 1;
   Tensor samples_;
   float share_ = 1, keep_ = 0;
-  bool updates_by_rows_ = false;
   std::vector<Shared> shared_;
   std::vector<int> shared_outputs_;  // of each plan, by place in shared_
   std::vector<Buffer> shared_buffers_;

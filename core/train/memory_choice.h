@@ -17,14 +17,11 @@ class MemoryChoice {
   // Periods after which the slower one is tried again, as machines change.
   static constexpr int kRetry = 32;
 
-  bool common() const { return common_; }
-
-  // To be called after each step, with the time now; true if the other way is
-  // to be taken from now on.
-  bool AfterStep(double now);
+  // To be called after each step, with the time now and whether memory is
+  // common; true if the other way is to be taken from now on.
+  bool AfterStep(double now, bool common);
 
  private:
-  bool common_ = true;
   int64_t step_ = 0;
   double began_ = 0;
   int periods_ = 0;             // since the last change

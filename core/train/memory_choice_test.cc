@@ -12,11 +12,14 @@ namespace {
 std::vector<int64_t> Changes(
     int64_t steps, const std::function<double(int64_t, bool)>& seconds) {
   MemoryChoice choice;
+  bool common = true;
   std::vector<int64_t> changes;
   double now = 100;
   for (int64_t step = 0; step < steps; ++step) {
-    now += seconds(step, choice.common());
-    if (choice.AfterStep(now)) changes.push_back(step);
+    now += seconds(step, common);
+    if (!choice.AfterStep(now, common)) continue;
+    changes.push_back(step);
+    common = !common;
   }
   return changes;
 }

@@ -198,20 +198,11 @@ absl::Status PhaseRun::Compile() {
   options.step = phase_.step;
   options.step.workers = team_.workers();
   options.shapes = Shapes();
-  const auto make = [&]() -> absl::Status {
-    TAMER_ASSIGN_OR_RETURN(
-        executor_,
-        Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));
-    return absl::OkStatus();
-  };
-  TAMER_RETURN_IF_ERROR(team_.Part());
-  TAMER_RETURN_IF_ERROR(make());
-  TAMER_ASSIGN_OR_RETURN(const bool common,
-                         team_.ShareUpdates(*graph, *executor_));
-  if (common) {
-    options.part = team_.part();
-    TAMER_RETURN_IF_ERROR(make());
-  }
+  TAMER_RETURN_IF_ERROR(team_.ChooseMemory(*graph, seed_));
+  options.part = team_.part();
+  TAMER_ASSIGN_OR_RETURN(
+      executor_,
+      Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));
   names_.clear();
   outputs_.clear();
   for (ValueId id : graph->outputs()) {
@@ -473,7 +464,7 @@ absl::StatusOr<bool> PhaseRun::Run() {
     }
     if (agreed.save) TAMER_RETURN_IF_ERROR(Save());
   }
-  TAMER_RETURN_IF_ERROR(team_.Part());
+  TAMER_RETURN_IF_ERROR(team_.SeparateMemory());
   team_.ShowCenter();
   if (phase_.early_stopping != nullptr) TakeBest(variables_);
   executor_ = nullptr;  // its plans use what is removed now

@@ -8,8 +8,15 @@
 namespace tamer {
 namespace {
 
-// The ballot, before the rows: a cache line.
+// Where the rows begin, after the votes: a cache line farther on.
 constexpr int64_t kVotes = 16;
+static_assert(sizeof(StepVotes) <= kVotes * sizeof(float));
+
+StepVotes VotesOf(const float* block) {
+  StepVotes votes;
+  std::memcpy(&votes, block, sizeof(votes));
+  return votes;
+}
 
 }  // namespace
 
@@ -27,16 +34,13 @@ RowExchange::RowExchange(Collective* group,
 }
 
 void RowExchange::Pack(const std::vector<Executor::Shared>& shared,
-                       const Ballot& ballot, bool word) {
+                       const StepVotes& votes) {
   float* block = Block(group_->rank());
-  block[0] = ballot.samples;
-  block[1] = ballot.stop;
-  block[2] = ballot.save;
-  block[3] = word ? 1 : 0;
+  std::memcpy(block, &votes, sizeof(votes));
   block += kVotes;
   for (size_t i = 0; i < sizes_.size(); ++i) {
-    if (ballot.samples > 0) {
-      std::memcpy(block, shared[i].own.data, shared[i].own.bytes());
+    if (votes.samples > 0) {
+      std::memcpy(block, shared[i].own->data, shared[i].own->bytes());
     }
     block += sizes_[i];
   }
@@ -67,20 +71,21 @@ void RowExchange::Unpack(int worker, float samples, float all_samples,
 }
 
 absl::Status RowExchange::Exchange(const std::vector<Executor::Shared>& shared,
-                                   Ballot* ballot, bool* word) {
+                                   StepVotes* votes) {
   ++step_;
-  Pack(shared, *ballot, *word);
+  Pack(shared, *votes);
   TAMER_RETURN_IF_ERROR(group_->AllGather(Block(0), bytes()));
-  *ballot = Ballot();
-  *word = Block(0)[3] != 0;
+  *votes = StepVotes();
   for (int worker = 0; worker < group_->size(); ++worker) {
-    ballot->samples += Block(worker)[0];
-    ballot->stop += Block(worker)[1];
-    ballot->save += Block(worker)[2];
+    const StepVotes own = VotesOf(Block(worker));
+    votes->samples += own.samples;
+    votes->stop += own.stop;
+    votes->save += own.save;
+    votes->change += own.change;
   }
-  if (ballot->samples == 0) return absl::OkStatus();
+  if (votes->samples == 0) return absl::OkStatus();
   for (int worker = 0; worker < group_->size(); ++worker) {
-    Unpack(worker, Block(worker)[0], ballot->samples, shared);
+    Unpack(worker, VotesOf(Block(worker)).samples, votes->samples, shared);
   }
   return absl::OkStatus();
 }

@@ -4,10 +4,17 @@
 #include <vector>
 
 #include "core/collective/collective.h"
-#include "core/parallel/averaging.h"
 #include "core/train/executor.h"
 
 namespace tamer {
+
+// Numbers that are added up over the workers in each step; sent as they are.
+struct StepVotes {
+  float samples;  // that this worker's gradients are of
+  float stop;     // whether it was asked to stop
+  float save;     // the first one's: whether a checkpoint is due
+  float change;   // the first one's: whether to hold memory the other way
+};
 
 // Brings the rows that workers share (see SharedRows) from each to all, in one
 // message, with their votes.
@@ -23,17 +30,15 @@ class RowExchange {
   // Bytes that each worker sends to each other.
   int64_t bytes() const { return block_ * static_cast<int64_t>(sizeof(float)); }
 
-  // To be called by all at once. `ballot` has this worker's numbers, whose
-  // `samples` are those that its rows are of (0: it has none); it gets the
-  // sums. Fills each `all`, in the order of the workers; rows that a smaller
-  // minibatch lacks become zeros, and tokens -1. `word` is a bit that the first
-  // worker says to all.
+  // To be called by all at once. `votes` gets the sums; a worker of no samples
+  // has no rows. Fills each `all`, in the order of the workers; rows that a
+  // smaller minibatch lacks become zeros, and tokens -1.
   absl::Status Exchange(const std::vector<Executor::Shared>& shared,
-                        Ballot* ballot, bool* word);
+                        StepVotes* votes);
 
  private:
-  void Pack(const std::vector<Executor::Shared>& shared, const Ballot& ballot,
-            bool word);
+  void Pack(const std::vector<Executor::Shared>& shared,
+            const StepVotes& votes);
   void Unpack(int worker, float samples, float all_samples,
               const std::vector<Executor::Shared>& shared) const;
   float* Block(int worker) const {

@@ -22,7 +22,7 @@ StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage) {
 absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
                                        const StepOptions& options,
                                        int64_t batch) {
-  StepGraphs step{graph, Graph(&graph.registry()), false, {}, false};
+  StepGraphs step{graph, Graph(&graph.registry()), false, {}};
   if (options.accumulate > 1 || options.apart) {
     GradientTeam team;
     if (options.apart) team.workers = options.workers;
@@ -31,7 +31,6 @@ absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
     TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split, Accumulate(graph, team));
     step.accumulates = true;
     step.shared = std::move(split.shared);
-    step.by_rows = split.by_rows;
     step.graph = std::move(split.gather);
     TAMER_ASSIGN_OR_RETURN(step.update, Fuse(split.update, options.precision));
   }

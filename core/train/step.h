@@ -36,8 +36,6 @@ struct StepGraphs {
   bool accumulates = false;
   // What workers share before the update, beside accumulated gradients.
   std::vector<SharedRows> shared;
-  // Whether they can share the update's rows out among them.
-  bool by_rows = false;
 };
 
 // The last passes: accumulation, recomputing, fusing. `batch`, samples in a

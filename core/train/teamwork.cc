@@ -1,6 +1,7 @@
 #include "core/train/teamwork.h"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -11,8 +12,7 @@
 namespace tamer {
 namespace {
 
-constexpr char kUpdate[] = "update/";
-constexpr int64_t kVotes = 3;
+constexpr int64_t kVotes = sizeof(StepVotes) / sizeof(float);
 
 // Names of the variables that a run of the graph changes.
 std::set<std::string> Changed(const Graph& graph) {
@@ -75,12 +75,13 @@ absl::Status Teamwork::Train(const Graph& graph, const Executor& executor) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> Teamwork::ShareUpdates(const Graph& graph,
-                                            const Executor& executor) {
-  memory_changes_ = false;
+absl::Status Teamwork::ChooseMemory(const Graph& graph, uint64_t seed) {
+  TAMER_RETURN_IF_ERROR(SeparateMemory());
+  votes_.change = 0;
   may_share_ = averages_gradients() && group_->in_one_process() &&
-               workers() > 1 && executor.updates_by_rows();
-  if (!may_share_ || !common_now_) return false;
+               workers() > 1 && UpdatesByRows(graph);
+  if (!may_share_ || !try_common_) return absl::OkStatus();
+  TAMER_RETURN_IF_ERROR(variables_->AddMissing(graph, seed));
   std::vector<const Variables*> all(workers(), nullptr);
   all[rank()] = variables_;
   TAMER_RETURN_IF_ERROR(group_->AllGather(all.data(), sizeof(all[0])));
@@ -95,16 +96,15 @@ absl::StatusOr<bool> Teamwork::ShareUpdates(const Graph& graph,
     common_.push_back(name);
     if (!leads()) variables_->ShareMemory(name, *all[0]);
   }
-  // The first one's variables must not change before.
-  TAMER_RETURN_IF_ERROR(group_->Barrier());
-  return true;
+  // The first one's variables must not change until all have looked.
+  return group_->Barrier();
 }
 
 absl::Status Teamwork::EndUpdate() {
   return common_.empty() ? absl::OkStatus() : group_->Barrier();
 }
 
-absl::Status Teamwork::Part() {
+absl::Status Teamwork::SeparateMemory() {
   if (common_.empty()) return absl::OkStatus();
   TAMER_RETURN_IF_ERROR(group_->Barrier());
   for (const std::string& name : common_) {
@@ -116,22 +116,24 @@ absl::Status Teamwork::Part() {
 
 absl::Status Teamwork::AverageGradients(const Executor& executor,
                                         int64_t samples, bool stop, bool save) {
-  votes_ = {static_cast<float>(samples), stop ? 1.0f : 0.0f,
-            save && leads() ? 1.0f : 0.0f};
   const auto began = std::chrono::steady_clock::now();
+  votes_ = StepVotes();
+  votes_.samples = static_cast<float>(samples);
+  votes_.stop = stop ? 1 : 0;
+  if (leads()) {
+    const double now =
+        std::chrono::duration<double>(began.time_since_epoch()).count();
+    votes_.save = save ? 1 : 0;
+    votes_.change = may_share_ && choice_.AfterStep(now, try_common_) ? 1 : 0;
+  }
   if (!rows_.empty()) {
-    bool change =
-        may_share_ && leads() &&
-        choice_.AfterStep(
-            std::chrono::duration<double>(began.time_since_epoch()).count());
-    TAMER_RETURN_IF_ERROR(rows_.Exchange(executor.shared(), &votes_, &change));
-    memory_changes_ = change;
-    if (change) common_now_ = !common_now_;
+    TAMER_RETURN_IF_ERROR(rows_.Exchange(executor.shared(), &votes_));
     bytes_ += static_cast<double>(rows_.bytes()) * (workers() - 1);
   }
   if (rows_.empty() || gradients_.size() > 0) {
     TAMER_RETURN_IF_ERROR(SumGradients(samples));
   }
+  if (memory_changes()) try_common_ = !try_common_;
   waiting_ +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - began)
           .count();
@@ -142,14 +144,12 @@ absl::Status Teamwork::SumGradients(int64_t samples) {
   float* sums = static_cast<float*>(sums_.data());
   float* votes = sums + gradients_.size();
   gradients_.Gather(static_cast<float>(samples), sums);
-  votes[0] = votes_.samples;
-  votes[1] = votes_.stop;
-  votes[2] = votes_.save;
+  std::memcpy(votes, &votes_, sizeof(votes_));
   TAMER_RETURN_IF_ERROR(group_->AllReduceSum(sums, gradients_.size() + kVotes));
   bytes_ += 2.0 * sizeof(float) * static_cast<double>(gradients_.size()) *
             (workers() - 1) / workers();
   // Rows brought the votes along.
-  if (rows_.empty()) votes_ = {votes[0], votes[1], votes[2]};
+  if (rows_.empty()) std::memcpy(&votes_, votes, sizeof(votes_));
   if (votes_.samples > 0) gradients_.Scatter(1 / votes_.samples, sums);
   return absl::OkStatus();
 }

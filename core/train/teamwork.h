@@ -34,24 +34,23 @@ class Teamwork {
   // What the trained graph's nodes change is averaged from now on.
   absl::Status Train(const Graph& graph, const Executor& executor);
 
-  // Workers of one process that average gradients may have what they update in
-  // common, and each updates a part. If `executor`, which runs the graph,
-  // allows it, and nothing says that it is slower: makes it so and returns true;
-  // its plans are void then. To be called by all at once.
-  absl::StatusOr<bool> ShareUpdates(const Graph& graph,
-                                    const Executor& executor);
+  // Workers of one process that average gradients may have what `graph` updates
+  // in common, and each updates a part. If all its updates allow it, and
+  // nothing says that it is slower: makes it so, adding what is missing by
+  // `seed`; else everyone has memory of its own. To be called by all at once
+  // before the graph is compiled; older plans may not run any more.
+  absl::Status ChooseMemory(const Graph& graph, uint64_t seed);
   // What this one updates of what they have in common.
   WorkPart part() const {
     return common_.empty() ? WorkPart() : WorkPart{rank(), workers()};
   }
-  // Whether they should rather do the opposite from now on, as that is faster
-  // here and now: all are told the same after a step. The graph's executor is
-  // then to be made anew, with ShareUpdates.
-  bool memory_changes() const { return memory_changes_; }
+  // Whether memory should be chosen anew, as the other way is faster here and
+  // now: all are told the same in a step.
+  bool memory_changes() const { return votes_.change > 0; }
   // After each update: waits until the other parts are done.
   absl::Status EndUpdate();
   // Everyone gets memory of its own again. No plan may run after this.
-  absl::Status Part();
+  absl::Status SeparateMemory();
 
   // With gradients {}: the mean, over all workers' samples, of the gradients
   // that stand in the "accumulated/…" variables, and the rows that `executor`,
@@ -110,10 +109,11 @@ class Teamwork {
   FlatView gradients_;
   Buffer sums_;  // of gradients, and votes
   RowExchange rows_;
-  Ballot votes_;  // the last sums
+  StepVotes votes_ = {};  // the last sums
   double waiting_ = 0, bytes_ = 0;
   MemoryChoice choice_;
-  bool may_share_ = false, common_now_ = true, memory_changes_ = false;
+  bool may_share_ = false;
+  bool try_common_ = true;           // where it may
   std::vector<std::string> common_;  // variables in everybody's memory
   std::vector<std::string> own_;     // variables in which workers differ
   bool stop_ = false, save_ = false;

@@ -139,8 +139,10 @@ namespace {
 
 // What the recipe's plugins consist of, to the byte; not what joins workers,
 // which is each machine's own.
-absl::StatusOr<std::string> PluginDigest(const OpRegistry& registry) {
+absl::StatusOr<std::string> PluginDigest(const Collective& group,
+                                         const OpRegistry& registry) {
   std::string digests;
+  if (group.in_one_process()) return digests;  // has loaded them once for all
   for (const std::string& path : registry.plugin_files()) {
     if (absl::EndsWith(path, kMpiPlugin)) continue;
     TAMER_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
@@ -154,7 +156,7 @@ absl::StatusOr<std::string> PluginDigest(const OpRegistry& registry) {
 absl::Status CheckSameWork(const RunState& run) {
   if (run.group == nullptr) return absl::OkStatus();
   TAMER_ASSIGN_OR_RETURN(const std::string plugins,
-                         PluginDigest(run.network.registry()));
+                         PluginDigest(*run.group, run.network.registry()));
   return CheckAlike(
       run.group,
       {{"version", kVersion},

@@ -1,12 +1,11 @@
 #ifndef TAMER_OPS_INTERNAL_CONV_PRIMITIVES_H_
 #define TAMER_OPS_INTERNAL_CONV_PRIMITIVES_H_
 
-#include <omp.h>
-
 #include <algorithm>
 #include <memory>
 #include <vector>
 
+#include "core/base/parallel.h"
 #include "core/base/tensor.h"
 #include "ops/internal/conv.h"
 #include "ops/internal/matmul.h"
@@ -64,7 +63,7 @@ class ImagePrimitive {
         images_(shape.batch),
         from_step_(SampleFloats(from)),
         to_step_(SampleFloats(to)),
-        workers_(whole_ ? 1 : std::max(1, omp_get_max_threads())) {
+        workers_(whole_ ? 1 : TeamSize()) {
     ConvShape one = shape;
     std::unique_ptr<OneThread> guard;
     if (!whole_) {

@@ -1,5 +1,6 @@
 #include "ops/internal/conv_tiles.h"
 
+#include "core/base/parallel.h"
 #include "ops/internal/conv_tile_geometry.h"
 
 namespace tamer {
@@ -24,7 +25,7 @@ class Forward : public Kernel {
         panels_(PanelTilesOf(shape.out)),
         bias_(settings.bias),
         relu_(settings.activation == op::RELU),
-        team_(std::max(1, omp_get_max_threads())) {
+        team_(TeamSize()) {
     for (const PanelTiles& tiles : panels_) {
       const Panel& panel = tiles.panel;
       starts_.push_back(static_cast<int64_t>(index_.size()));

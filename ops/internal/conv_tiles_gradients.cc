@@ -1,3 +1,4 @@
+#include "core/base/parallel.h"
 #include "ops/internal/conv_tile_geometry.h"
 #include "ops/internal/conv_tiles.h"
 
@@ -22,9 +23,7 @@ using tiles::TileResult;
 class InputGradient : public Kernel {
  public:
   explicit InputGradient(const ConvShape& shape)
-      : g_(shape),
-        panels_(PanelTilesOf(g_.run)),
-        team_(std::max(1, omp_get_max_threads())) {
+      : g_(shape), panels_(PanelTilesOf(g_.run)), team_(TeamSize()) {
     for (int64_t kh = 0; kh < g_.kh; ++kh) {
       for (const PanelTiles& tiles : panels_) {
         const Panel& panel = tiles.panel;
@@ -121,7 +120,7 @@ class WeightGradient : public Kernel {
       : g_(shape),
         panels_(PanelTilesOf(shape.out)),
         bias_(bias),
-        team_(std::max(1, omp_get_max_threads())) {
+        team_(TeamSize()) {
     for (int64_t f = 0; f < g_.out; ++f) {
       for (int64_t c = 0; c < g_.in; ++c) {
         for (int64_t place = 0; place < g_.kh * g_.kw; ++place) {

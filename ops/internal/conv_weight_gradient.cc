@@ -29,7 +29,7 @@ int64_t PartsOf(const ConvShape& shape) {
 class WeightGradientKernel : public Kernel {
  public:
   WeightGradientKernel(const ConvShape& shape, bool bias)
-      : bias_(bias), team_(std::max(1, omp_get_max_threads())) {
+      : bias_(bias), team_(TeamSize()) {
     const OneThread guard;
     const int64_t parts = PartsOf(shape);
     for (int64_t p = 0; p < parts; ++p) {

@@ -27,7 +27,7 @@ class RowsMatmul : public Kernel {
       : shape_(shape),
         keep_argument_(keep_argument),
         depth_(tiles::DepthOf<Kind>(shape.k())),
-        team_(std::max(1, omp_get_max_threads())),
+        team_(TeamSize()),
         right_bytes_(Bytes(depth_ * tiles::InLanes(shape.n()))),
         part_bytes_(right_bytes_ + (kPairs ? Bytes(kBlockRows * depth_) : 0)) {}
 

@@ -64,7 +64,7 @@ ExchangedBytes AveragedBytes(const Graph& graph, const ParallelDef& def) {
   for (ValueId id : graph.variables()) {
     const Value& value = graph.value(id);
     const bool counts = parameters.count(value.name) > 0 ||
-                        (state && absl::StartsWith(value.name, "update/"));
+                        (state && absl::StartsWith(value.name, kUpdate));
     if (counts) bytes.summed += BytesOf(value.type);
   }
   return bytes;
