@@ -21,7 +21,7 @@ struct Network {
 struct ScalingForecast {
   double bytes_sent = 0;  // by a worker in one averaging
   double averaging_seconds = 0;
-  double step_seconds = 0;  // with the averaging's share
+  double step_seconds = 0;  // of an update, with the averaging's share
   double speedup = 1;       // samples a second, against one worker
   double efficiency = 1;    // speedup / workers
 };
@@ -32,7 +32,7 @@ struct ExchangedBytes {
   int64_t gathered = 0;
 };
 
-// Of `workers` that each take `step_seconds` a step and exchange `bytes` as
+// Of `workers` that each take `step_seconds` an update and exchange `bytes` as
 // `def` says (average_every, compress, overlap).
 ScalingForecast ForecastScaling(const ParallelDef& def, int workers,
                                 const ExchangedBytes& bytes,

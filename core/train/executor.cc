@@ -105,8 +105,9 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   }
   const std::vector<BatchShape> shapes = ShapesOf(options, data);
   StepOptions step_options = options.step;
+  // Rows are shared as if all minibatches were of one length, and of one only.
+  if (step_options.accumulate > 1) step_options.workers = 1;
   for (const BatchShape& shape : shapes) {
-    // Rows are shared as if all minibatches were of one length.
     if (shape.length > 0) step_options.workers = 1;
   }
   TAMER_ASSIGN_OR_RETURN(const StepGraphs step,
@@ -282,9 +283,13 @@ absl::Status Executor::Run(const Batch& batch, uint64_t step) {
   return absl::OkStatus();
 }
 
-absl::Status Executor::Update(const Batch& batch, uint64_t step) {
-  const bool last = batch.last_in_epoch || (batch.index + 1) % accumulate_ == 0;
-  if (update_ == nullptr || !last) return absl::OkStatus();
+bool Executor::EndsUpdate(const Batch& batch) const {
+  return batch.last_in_epoch || gathered() >= accumulate_ * this->batch() ||
+         update_ == nullptr;
+}
+
+absl::Status Executor::Update(uint64_t step) {
+  if (update_ == nullptr) return absl::OkStatus();
   samples_.ints()[0] = 0;
   return scheduler_->Run(*update_, step);
 }

@@ -66,11 +66,20 @@ class Executor {
   // foreseen. Allocates nothing.
   absl::Status Run(const Batch& batch, uint64_t step);
 
-  // With accumulation, after Run: changes the parameters if `batch` was the
-  // last of its update's minibatches. Else nothing is left to do. Outputs stay.
-  absl::Status Update(const Batch& batch, uint64_t step);
+  // Whether `batch` is the last of its update's minibatches; always, unless
+  // several are accumulated.
+  bool EndsUpdate(const Batch& batch) const;
+  // After the Run of such a one: changes the parameters by what was gathered,
+  // if Run didn't. Outputs stay.
+  absl::Status Update(uint64_t step);
+  // Samples whose gradients were gathered since the last update; 0 where Run
+  // updates.
+  int64_t gathered() const {
+    return update_ == nullptr ? 0 : samples_.ints()[0];
+  }
 
-  // What workers that average gradients share between Run and Update.
+  // What workers that average gradients share between Run and Update: nothing
+  // where these are of several minibatches.
   struct Shared {
     // As Run left it, [n, width]; of a smaller minibatch less.
     const Tensor* own = nullptr;

@@ -46,6 +46,7 @@ class PhaseRun {
   absl::Status Compile();
   std::vector<BatchShape> Shapes() const;
   absl::Status Step(const Batch& batch);
+  absl::Status Update();
   absl::Status EndEpoch();
   absl::Status Judge();
   absl::Status Watch();
@@ -67,10 +68,18 @@ class PhaseRun {
   }
   // The same when the first minibatch of this one's update began.
   double UpdateTime() const {
-    return EpochsDone() -
-           static_cast<double>(progress_.step_in_epoch() %
-                               std::max(1, phase_.step.accumulate)) /
-               static_cast<double>(steps_per_epoch_);
+    const int64_t gathered = executor_->gathered() / executor_->batch();
+    return EpochsDone() - static_cast<double>(gathered * team_.workers()) /
+                              static_cast<double>(steps_per_epoch_);
+  }
+  // How many updates the phase has behind it, if all were by so many workers.
+  int64_t Updates() const {
+    const int64_t samples = int64_t{phase_.step.accumulate} * team_.workers();
+    const auto of = [&](int64_t steps) {
+      return (steps + samples - 1) / samples;
+    };
+    return progress_.epoch() * of(steps_per_epoch_) +
+           of(progress_.step_in_epoch());
   }
 
   const Phase& phase_;
@@ -91,6 +100,7 @@ class PhaseRun {
   std::vector<double> sums_;
   int64_t steps_per_epoch_ = 0;
   double learning_rate_ = 0;
+  bool updated_ = false;  // by the last step
   bool stopped_early_ = false;
   // For speeds: since when in this epoch, and how many samples were done since.
   Clock::time_point began_, last_report_, last_save_;
@@ -282,20 +292,27 @@ absl::Status PhaseRun::Step(const Batch& batch) {
   executor_->set_learning_rate(static_cast<float>(learning_rate_));
   executor_->set_momentum(static_cast<float>(MomentumAt(phase_.solver, t)));
   if (batch.size > 0) TAMER_RETURN_IF_ERROR(Train(batch));
-  if (team_.averages_gradients()) {
-    TAMER_RETURN_IF_ERROR(team_.AverageGradients(
-        *executor_, batch.size, observer_->StopAsked(), SaveDue()));
-  }
-  if (batch.size > 0 || team_.averages_gradients()) {
-    const absl::Status status = executor_->Update(batch, progress_.step());
-    if (!status.ok()) return Annotate(status, Where());
-    TAMER_RETURN_IF_ERROR(team_.EndUpdate());
-  }
+  updated_ = executor_->EndsUpdate(batch);
+  if (updated_) TAMER_RETURN_IF_ERROR(Update());
   progress_.set_samples(progress_.samples() + batch.size);
   progress_.set_step(progress_.step() + 1);
   progress_.set_step_in_epoch(
       std::min(steps_per_epoch_, progress_.step_in_epoch() + team_.workers()));
   return absl::OkStatus();
+}
+
+// By what was gathered: this worker's, which may be nothing at an epoch's end,
+// or all workers'.
+absl::Status PhaseRun::Update() {
+  if (team_.averages_gradients()) {
+    TAMER_RETURN_IF_ERROR(
+        team_.AverageGradients(*executor_, observer_->StopAsked(), SaveDue()));
+  } else if (executor_->gathered() == 0) {
+    return absl::OkStatus();
+  }
+  const absl::Status status = executor_->Update(progress_.step());
+  if (!status.ok()) return Annotate(status, Where());
+  return team_.EndUpdate();
 }
 
 // On a minibatch of this worker.
@@ -444,7 +461,7 @@ absl::StatusOr<bool> PhaseRun::Run() {
     const bool votes = !team_.averages_gradients();
     TAMER_ASSIGN_OR_RETURN(
         const Teamwork::Agreement agreed,
-        team_.AfterStep(progress_.step(), progress_.epoch(), batch.size,
+        team_.AfterStep(updated_ ? Updates() : 0, progress_.epoch(), batch.size,
                         epoch_ends, votes && observer_->StopAsked(),
                         votes && SaveDue()));
     samples_here_ += static_cast<int64_t>(agreed.samples);

@@ -151,15 +151,6 @@ void CheckStep(const std::string& where, const Def& def, Faults* faults) {
 void CheckWorkers(const RecipeDef& def, Faults* faults) {
   if (!def.has_parallel()) return;
   faults->Add(std::string(), CheckParallel(def.parallel()));
-  // Workers take minibatches in turn; nobody counts those of one update.
-  bool accumulates = def.accumulate() > 1;
-  for (const StageDef& stage : def.stage()) {
-    accumulates = accumulates || stage.accumulate() > 1;
-  }
-  if (accumulates && def.parallel().workers() != 1) {
-    faults->Add("accumulate does not go with parallel; raise batch_size, or ",
-                "average_every");
-  }
 }
 
 void CheckStages(const RecipeDef& def, Faults* faults) {

@@ -114,11 +114,11 @@ absl::Status Teamwork::SeparateMemory() {
   return group_->Barrier();
 }
 
-absl::Status Teamwork::AverageGradients(const Executor& executor,
-                                        int64_t samples, bool stop, bool save) {
+absl::Status Teamwork::AverageGradients(const Executor& executor, bool stop,
+                                        bool save) {
   const auto began = std::chrono::steady_clock::now();
   votes_ = StepVotes();
-  votes_.samples = static_cast<float>(samples);
+  votes_.samples = static_cast<float>(executor.gathered());
   votes_.stop = stop ? 1 : 0;
   if (leads()) {
     const double now =
@@ -131,7 +131,7 @@ absl::Status Teamwork::AverageGradients(const Executor& executor,
     bytes_ += static_cast<double>(rows_.bytes()) * (workers() - 1);
   }
   if (rows_.empty() || gradients_.size() > 0) {
-    TAMER_RETURN_IF_ERROR(SumGradients(samples));
+    TAMER_RETURN_IF_ERROR(SumGradients(executor.gathered()));
   }
   if (memory_changes()) try_common_ = !try_common_;
   waiting_ +=
@@ -154,12 +154,13 @@ absl::Status Teamwork::SumGradients(int64_t samples) {
   return absl::OkStatus();
 }
 
-bool Teamwork::PeriodEnds(int64_t step, int64_t epoch) const {
+bool Teamwork::PeriodEnds(int64_t update, int64_t epoch) const {
+  if (update == 0) return false;
   if (def_.has_post_local() && epoch < def_.post_local().epochs()) return true;
-  return step % def_.average_every() == 0;
+  return update % def_.average_every() == 0;
 }
 
-absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
+absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t update,
                                                         int64_t epoch,
                                                         int64_t samples,
                                                         bool epoch_ends,
@@ -176,6 +177,8 @@ absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
   stop_ = stop_ || stop;
   save_ = save_ || save;
   if (def_.has_gradients()) {
+    if (update == 0) votes_ = StepVotes();
+    if (update == 0) return agreed;
     ++averagings_;
     agreed = {votes_.stop > 0, votes_.save > 0, votes_.samples};
     if (!epoch_ends && !agreed.stop && !agreed.save) return agreed;
@@ -185,7 +188,7 @@ absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t step,
     TAMER_RETURN_IF_ERROR(averaging_->Combine(&running));
     return agreed;
   }
-  if (!epoch_ends && !PeriodEnds(step, epoch)) return agreed;
+  if (!epoch_ends && !PeriodEnds(update, epoch)) return agreed;
   Ballot ballot;
   ballot.samples = static_cast<float>(samples_);
   ballot.stop = stop_ ? 1 : 0;

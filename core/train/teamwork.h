@@ -53,11 +53,10 @@ class Teamwork {
   absl::Status SeparateMemory();
 
   // With gradients {}: the mean, over all workers' samples, of the gradients
-  // that stand in the "accumulated/…" variables, and the rows that `executor`,
-  // which runs the graph, shares. To be called by all in each step, between
-  // gathering and updating; carries AfterStep's votes along.
-  absl::Status AverageGradients(const Executor& executor, int64_t samples,
-                                bool stop, bool save);
+  // that `executor`, which runs the graph, gathered in the "accumulated/…"
+  // variables, and the rows that it shares. To be called by all before each
+  // update; carries AfterStep's votes along.
+  absl::Status AverageGradients(const Executor& executor, bool stop, bool save);
 
   // What all agree on after a step.
   struct Agreement {
@@ -65,9 +64,10 @@ class Teamwork {
     bool save = false;   // the first one finds a checkpoint due
     double samples = 0;  // of all since the last averaging; 0: there was none
   };
-  // To be called after step `step` (from 1) of `epoch` (from 0), on `samples`
-  // samples; averages if a period ends here, or the epoch.
-  absl::StatusOr<Agreement> AfterStep(int64_t step, int64_t epoch,
+  // To be called after each step of `epoch` (from 0), on `samples` samples,
+  // which ended in the update `update` (from 1), or, if 0, in none. Averages if
+  // a period ends here, or the epoch.
+  absl::StatusOr<Agreement> AfterStep(int64_t update, int64_t epoch,
                                       int64_t samples, bool epoch_ends,
                                       bool stop, bool save);
 
@@ -100,7 +100,7 @@ class Teamwork {
 
  private:
   absl::Status SumGradients(int64_t samples);
-  bool PeriodEnds(int64_t step, int64_t epoch) const;
+  bool PeriodEnds(int64_t update, int64_t epoch) const;
 
   const ParallelDef& def_;
   Collective* group_;

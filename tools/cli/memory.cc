@@ -57,13 +57,6 @@ absl::Status Measure(const NamedNetwork& named, const Graph& graph,
   return absl::OkStatus();
 }
 
-const StageDef& StageOf(const RecipeDef& recipe, const std::string& pass) {
-  for (const StageDef& stage : recipe.stage()) {
-    if (stage.name() == pass.substr(0, pass.find('/'))) return stage;
-  }
-  return StageDef::default_instance();
-}
-
 }  // namespace
 
 Json MemoryOf(const NamedNetwork& named, int64_t batch) {
@@ -72,9 +65,7 @@ Json MemoryOf(const NamedNetwork& named, int64_t batch) {
   for (const std::string& pass : PassNames(named)) {
     const bool trains = pass != "infer";
     const StageDef& stage = StageOf(recipe, trains ? pass : "");
-    const int64_t samples = batch > 0                ? batch
-                            : stage.has_batch_size() ? stage.batch_size()
-                                                     : recipe.batch_size();
+    const int64_t samples = batch > 0 ? batch : BatchOf(recipe, stage);
     Json row = {{"stage", pass}, {"batch", samples}};
     StepOptions options;
     if (trains) options = StepOptionsOf(recipe, stage);

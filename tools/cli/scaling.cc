@@ -14,6 +14,7 @@
 #include "core/passes/solver.h"
 #include "core/runtime/scheduler.h"
 #include "core/runtime/trial.h"
+#include "core/train/step.h"
 #include "tools/cli/output.h"
 
 namespace tamer {
@@ -70,12 +71,13 @@ ExchangedBytes AveragedBytes(const Graph& graph, const ParallelDef& def) {
   return bytes;
 }
 
-// What so many workers that average gradients exchange in a step: the factors
-// of some gradients, the sums of the others.
+// What so many workers that average gradients exchange for an update: the
+// factors of some gradients, the sums of the others; of several minibatches
+// sums alone.
 absl::StatusOr<ExchangedBytes> GradientBytes(const Graph& graph, int workers,
-                                             int64_t batch) {
+                                             int64_t batch, int accumulate) {
   GradientTeam team;
-  team.workers = workers;
+  if (accumulate == 1) team.workers = workers;
   team.batch = batch;
   TAMER_ASSIGN_OR_RETURN(const AccumulationGraphs split,
                          Accumulate(graph, team));
@@ -95,42 +97,47 @@ absl::StatusOr<ExchangedBytes> GradientBytes(const Graph& graph, int workers,
 
 absl::StatusOr<ExchangedBytes> BytesBetween(const Graph& graph,
                                             const ParallelDef& def, int workers,
-                                            int64_t batch) {
-  if (def.has_gradients()) return GradientBytes(graph, workers, batch);
-  return AveragedBytes(graph, def);
+                                            int64_t batch, int accumulate) {
+  if (!def.has_gradients()) return AveragedBytes(graph, def);
+  return GradientBytes(graph, workers, batch, accumulate);
 }
 
 absl::StatusOr<nlohmann::ordered_json> OneStage(const NamedNetwork& named,
                                                 const std::string& pass,
-                                                int64_t batch) {
+                                                int64_t asked) {
   TAMER_ASSIGN_OR_RETURN(const Graph graph, AfterPass(named, pass));
-  const ParallelDef& def = named.recipe.def.parallel();
+  const RecipeDef& recipe = named.recipe.def;
+  const ParallelDef& def = recipe.parallel();
+  const StageDef& stage = StageOf(recipe, pass);
+  const int64_t batch = asked > 0 ? asked : BatchOf(recipe, stage);
+  const int accumulate = StepOptionsOf(recipe, stage).accumulate;
   nlohmann::ordered_json json;
   json["stage"] = pass;
   json["batch"] = batch;
+  json["accumulate"] = accumulate;
   json["average_every"] = def.average_every();
-  TAMER_ASSIGN_OR_RETURN(
-      const double seconds,
-      StepSeconds(graph, named.recipe.def.precision(), batch));
+  TAMER_ASSIGN_OR_RETURN(const double seconds,
+                         StepSeconds(graph, recipe.precision(), batch));
   json["step_seconds"] = seconds;
   TAMER_ASSIGN_OR_RETURN(const ExchangedBytes of_two,
-                         BytesBetween(graph, def, 2, batch));
+                         BytesBetween(graph, def, 2, batch, accumulate));
   json["averaged_bytes"] = of_two.summed + of_two.gathered;
   json["forecast"] = nlohmann::json::array();
   for (const double gigabits : kGigabits) {
     for (const int workers : kWorkers) {
       Network network;
       network.bits_per_second = gigabits * 1e9;
-      TAMER_ASSIGN_OR_RETURN(const ExchangedBytes bytes,
-                             BytesBetween(graph, def, workers, batch));
+      TAMER_ASSIGN_OR_RETURN(
+          const ExchangedBytes bytes,
+          BytesBetween(graph, def, workers, batch, accumulate));
       const ScalingForecast forecast =
-          ForecastScaling(def, workers, bytes, seconds, network);
+          ForecastScaling(def, workers, bytes, seconds * accumulate, network);
       json["forecast"].push_back(
           {{"gigabits", gigabits},
            {"workers", workers},
            {"bytes_sent", forecast.bytes_sent},
            {"averaging_seconds", forecast.averaging_seconds},
-           {"step_seconds", forecast.step_seconds},
+           {"update_seconds", forecast.step_seconds},
            {"speedup", forecast.speedup},
            {"efficiency", forecast.efficiency}});
     }
@@ -150,10 +157,7 @@ absl::StatusOr<nlohmann::ordered_json> ScalingOf(const NamedNetwork& named,
   nlohmann::ordered_json stages = nlohmann::json::array();
   for (const std::string& pass : PassNames(named)) {
     if (pass == "infer") continue;
-    TAMER_ASSIGN_OR_RETURN(
-        auto stage,
-        OneStage(named, pass,
-                 batch > 0 ? batch : named.recipe.def.batch_size()));
+    TAMER_ASSIGN_OR_RETURN(auto stage, OneStage(named, pass, batch));
     stages.push_back(std::move(stage));
   }
   return stages;
@@ -164,11 +168,11 @@ std::string ScalingTable(const nlohmann::ordered_json& stages) {
   for (const auto& stage : stages) {
     absl::StrAppendFormat(
         &text,
-        "%s: a step of %d samples takes %.0f us on one thread; every %d "
-        "step(s) workers average %s\n",
+        "%s: a minibatch of %d samples takes %.0f us on one thread, an update "
+        "%d of them; every %d update(s) workers average %s\n",
         stage["stage"].get<std::string>(), stage["batch"].get<int>(),
         stage["step_seconds"].get<double>() * 1e6,
-        stage["average_every"].get<int>(),
+        stage["accumulate"].get<int>(), stage["average_every"].get<int>(),
         BytesText(stage["averaged_bytes"].get<int64_t>()));
     Table table({"link", "workers", "sent by each", "an averaging", "speedup",
                  "efficiency"});

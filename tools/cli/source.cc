@@ -111,4 +111,15 @@ absl::StatusOr<Graph> AfterPass(const NamedNetwork& named,
                  named.has_recipe ? ")" : "; a recipe would give more)");
 }
 
+const StageDef& StageOf(const RecipeDef& recipe, const std::string& pass) {
+  for (const StageDef& stage : recipe.stage()) {
+    if (stage.name() == pass.substr(0, pass.find('/'))) return stage;
+  }
+  return StageDef::default_instance();
+}
+
+int64_t BatchOf(const RecipeDef& recipe, const StageDef& stage) {
+  return stage.has_batch_size() ? stage.batch_size() : recipe.batch_size();
+}
+
 }  // namespace tamer

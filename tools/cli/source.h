@@ -39,6 +39,11 @@ absl::StatusOr<Graph> AfterPass(const NamedNetwork& named,
 // The names that AfterPass takes, "infer" first.
 std::vector<std::string> PassNames(const NamedNetwork& named);
 
+// The stage that a pass is of; an empty one for "infer".
+const StageDef& StageOf(const RecipeDef& recipe, const std::string& pass);
+// Samples in its minibatches.
+int64_t BatchOf(const RecipeDef& recipe, const StageDef& stage);
+
 }  // namespace tamer
 
 #endif  // TAMER_TOOLS_CLI_SOURCE_H_
