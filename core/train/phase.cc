@@ -10,6 +10,7 @@
 #include "core/base/random.h"
 #include "core/parallel/rates.h"
 #include "core/train/best.h"
+#include "core/train/epoch_sums.h"
 #include "core/train/executor.h"
 #include "core/train/monitor.h"
 #include "core/train/schedule.h"
@@ -19,9 +20,6 @@ namespace tamer {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Ends each worker's row of sums in a checkpoint.
-constexpr char kSamples[] = "samples";
 
 double Seconds(Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -53,11 +51,8 @@ class PhaseRun {
   bool SaveDue() const;
   absl::StatusOr<bool> StopEarly(const MetricValues& metrics);
   absl::Status Save();
-  absl::Status MergeSums();
-  void TakeSums();
   absl::Status Train(const Batch& batch);
   absl::Status Tell(const PhaseReport& report, const EpochMetrics& more);
-  MetricValues Means() const;
   PhaseReport Report(int64_t epoch) const;
   std::string Where() const;
   // With fractions.
@@ -95,9 +90,7 @@ class PhaseRun {
   const Graph* compiled_ = nullptr;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Loader> loader_;
-  std::vector<std::string> names_;  // of the graph's scalar outputs
-  std::vector<int> outputs_;
-  std::vector<double> sums_;
+  EpochSums sums_;
   int64_t steps_per_epoch_ = 0;
   double learning_rate_ = 0;
   bool updated_ = false;  // by the last step
@@ -130,7 +123,7 @@ absl::Status PhaseRun::Prepare() {
                                     rate.factor, " (", rate.why, ")"));
   }
   TAMER_RETURN_IF_ERROR(Compile());
-  TakeSums();
+  sums_.Read(team_, &progress_);
   LoaderOptions options;
   options.batch = phase_.batch;
   options.seed = seed;
@@ -166,33 +159,6 @@ std::vector<BatchShape> PhaseRun::Shapes() const {
   return shapes;
 }
 
-// The sums of this epoch so far, as Save() left them. With several workers each
-// had a row of its own, and takes it up again, or with other workers its share
-// of the rows: a sum is added up once, when the epoch ends, so that an
-// interruption doesn't change its last bits.
-void PhaseRun::TakeSums() {
-  sums_.assign(names_.size(), 0.0);
-  const int width = static_cast<int>(names_.size()) + 1;
-  const bool rows = progress_.sum_size() > 0 &&
-                    progress_.sum(progress_.sum_size() - 1).name() == kSamples;
-  if (!rows) {
-    for (int i = 0; i < progress_.sum_size() && i < sums_.size(); ++i) {
-      sums_[i] = progress_.sum(i).value();
-    }
-    return;
-  }
-  progress_.set_samples(0);
-  for (int row = team_.rank(); (row + 1) * width <= progress_.sum_size();
-       row += team_.workers()) {
-    for (int i = 0; i + 1 < width; ++i) {
-      sums_[i] += progress_.sum(row * width + i).value();
-    }
-    progress_.set_samples(
-        progress_.samples() +
-        static_cast<int64_t>(progress_.sum(row * width + width - 1).value()));
-  }
-}
-
 // The executor of the graph that this epoch trains.
 absl::Status PhaseRun::Compile() {
   const Graph* graph = phase_.graphs.front().second;
@@ -213,23 +179,8 @@ absl::Status PhaseRun::Compile() {
   TAMER_ASSIGN_OR_RETURN(
       executor_,
       Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));
-  names_.clear();
-  outputs_.clear();
-  for (ValueId id : graph->outputs()) {
-    const Value& value = graph->value(id);
-    if (value.type.shape.rank() != 0) continue;
-    names_.push_back(value.name);
-    outputs_.push_back(executor_->FindOutput(value.name));
-  }
+  sums_.Follow(*graph, *executor_);
   return team_.Train(*graph, *executor_);
-}
-
-MetricValues PhaseRun::Means() const {
-  MetricValues means;
-  for (size_t i = 0; i < names_.size(); ++i) {
-    means.emplace_back(names_[i], sums_[i] / progress_.samples());
-  }
-  return means;
 }
 
 PhaseReport PhaseRun::Report(int64_t epoch) const {
@@ -241,7 +192,7 @@ PhaseReport PhaseRun::Report(int64_t epoch) const {
   report.step_in_epoch = progress_.step_in_epoch();
   report.steps_per_epoch = steps_per_epoch_;
   report.learning_rate = learning_rate_;
-  report.metrics = Means();
+  report.metrics = sums_.Means(progress_.samples());
   const double seconds = Seconds(Clock::now() - began_);
   if (seconds > 0 && samples_here_ > 0) {
     report.samples_per_second = samples_here_ / seconds;
@@ -254,34 +205,13 @@ PhaseReport PhaseRun::Report(int64_t epoch) const {
 
 absl::Status PhaseRun::Save() {
   last_save_ = Clock::now();
-  std::vector<std::string> names = names_;
-  std::vector<double> sums = sums_;
-  if (team_.workers() > 1) {
-    names.push_back(kSamples);
-    sums.push_back(static_cast<double>(progress_.samples()));
-    TAMER_RETURN_IF_ERROR(team_.GatherRows(&sums));
-  }
+  TAMER_RETURN_IF_ERROR(sums_.Write(&team_, &progress_));
   TAMER_RETURN_IF_ERROR(team_.GatherOwn());
   if (!team_.leads()) return absl::OkStatus();
-  progress_.clear_sum();
-  for (size_t i = 0; i < sums.size(); ++i) {
-    MetricDef* sum = progress_.add_sum();
-    sum->set_name(names[i % names.size()]);
-    sum->set_value(sums[i]);
-  }
   progress_.set_metrics_bytes(log_->bytes());
   const absl::Status status = phase_.save(progress_);
   team_.ForgetOwn();
   return status;
-}
-
-// All workers' sums of this epoch, to the first one.
-absl::Status PhaseRun::MergeSums() {
-  sums_.push_back(static_cast<double>(progress_.samples()));
-  TAMER_RETURN_IF_ERROR(team_.MergeSums(&sums_));
-  progress_.set_samples(static_cast<int64_t>(sums_.back()));
-  sums_.pop_back();
-  return absl::OkStatus();
 }
 
 absl::Status PhaseRun::Step(const Batch& batch) {
@@ -319,19 +249,15 @@ absl::Status PhaseRun::Update() {
 absl::Status PhaseRun::Train(const Batch& batch) {
   absl::Status status = executor_->Run(batch, progress_.step());
   if (!status.ok()) return Annotate(status, Where());
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    const float value = executor_->Output(outputs_[i]).floats()[0];
-    if (!std::isfinite(value)) {
-      return absl::OutOfRangeError(
-          absl::StrCat(Where(), ": ", names_[i], " became ", value,
-                       " in epoch ", batch.epoch + 1, ", step ",
-                       batch.index + 1, ", at learning rate ", learning_rate_,
-                       "; lower the learning rate, or check the data for NaN",
-                       WhereNotFinite(*variables_)));
-    }
-    sums_[i] += double{value} * batch.size;
-  }
-  return absl::OkStatus();
+  const int wrong = sums_.Add(*executor_, batch.size);
+  if (wrong < 0) return absl::OkStatus();
+  const std::string& name = sums_.name(wrong);
+  return absl::OutOfRangeError(absl::StrCat(
+      Where(), ": ", name, " became ",
+      executor_->Output(executor_->FindOutput(name)).floats()[0], " in epoch ",
+      batch.epoch + 1, ", step ", batch.index + 1, ", at learning rate ",
+      learning_rate_, "; lower the learning rate, or check the data for NaN",
+      WhereNotFinite(*variables_)));
 }
 
 absl::StatusOr<bool> PhaseRun::StopEarly(const MetricValues& metrics) {
@@ -382,7 +308,7 @@ absl::Status PhaseRun::Tell(const PhaseReport& report,
 }
 
 absl::Status PhaseRun::EndEpoch() {
-  TAMER_RETURN_IF_ERROR(MergeSums());
+  TAMER_RETURN_IF_ERROR(sums_.Merge(&team_, &progress_));
   TAMER_ASSIGN_OR_RETURN(balance_, team_.TakeBalance());
   progress_.set_epoch(progress_.epoch() + 1);
   if (team_.leads()) {
@@ -394,7 +320,7 @@ absl::Status PhaseRun::EndEpoch() {
   TAMER_RETURN_IF_ERROR(team_.Share(&stopped_early_));
   progress_.set_step_in_epoch(0);
   progress_.set_samples(0);
-  sums_.assign(sums_.size(), 0.0);
+  sums_.Clear();
   began_ = Clock::now();
   samples_here_ = 0;
   return Compile();
