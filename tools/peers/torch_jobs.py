@@ -80,6 +80,7 @@ class LeanNesterov:
     """What SGD(nesterov=True, foreach=True) computes, without its bookkeeping."""
 
     def __init__(self, parameters):
+        self.rate = LEARNING_RATE
         self.parameters = list(parameters)
         self.velocities = [torch.zeros_like(p) for p in self.parameters]
 
@@ -89,7 +90,7 @@ class LeanNesterov:
         torch._foreach_mul_(self.velocities, MOMENTUM)
         torch._foreach_add_(self.velocities, gradients)
         torch._foreach_add_(gradients, self.velocities, alpha=MOMENTUM)
-        torch._foreach_add_(self.parameters, gradients, alpha=-LEARNING_RATE)
+        torch._foreach_add_(self.parameters, gradients, alpha=-self.rate)
 
     def zero_grad(self, set_to_none):
         for p in self.parameters:
