@@ -105,9 +105,8 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
   }
   const std::vector<BatchShape> shapes = ShapesOf(options, data);
   StepOptions step_options = options.step;
-  // Rows are shared as if all minibatches were of one length, and of one only.
-  if (step_options.accumulate > 1) step_options.workers = 1;
   for (const BatchShape& shape : shapes) {
+    // Rows are shared as if all minibatches were of one length.
     if (shape.length > 0) step_options.workers = 1;
   }
   TAMER_ASSIGN_OR_RETURN(const StepGraphs step,

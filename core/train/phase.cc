@@ -69,9 +69,9 @@ class PhaseRun {
   }
   // How many updates the phase has behind it, if all were by so many workers.
   int64_t Updates() const {
-    const int64_t samples = int64_t{phase_.step.accumulate} * team_.workers();
-    const auto of = [&](int64_t steps) {
-      return (steps + samples - 1) / samples;
+    const int64_t round = int64_t{phase_.step.accumulate} * team_.workers();
+    const auto of = [&](int64_t minibatches) {
+      return (minibatches + round - 1) / round;
     };
     return progress_.epoch() * of(steps_per_epoch_) +
            of(progress_.step_in_epoch());

@@ -25,7 +25,10 @@ absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
   StepGraphs step{graph, Graph(&graph.registry()), false, {}};
   if (options.accumulate > 1 || options.apart) {
     GradientTeam team;
-    if (options.apart) team.workers = options.workers;
+    // Shared rows are of one minibatch.
+    if (options.apart && options.accumulate == 1) {
+      team.workers = options.workers;
+    }
     team.batch = batch;
     team.precision = options.precision;
     TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split, Accumulate(graph, team));

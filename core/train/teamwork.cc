@@ -155,7 +155,6 @@ absl::Status Teamwork::SumGradients(int64_t samples) {
 }
 
 bool Teamwork::PeriodEnds(int64_t update, int64_t epoch) const {
-  if (update == 0) return false;
   if (def_.has_post_local() && epoch < def_.post_local().epochs()) return true;
   return update % def_.average_every() == 0;
 }
@@ -176,9 +175,11 @@ absl::StatusOr<Teamwork::Agreement> Teamwork::AfterStep(int64_t update,
   // What is asked within a period is voted on at its end.
   stop_ = stop_ || stop;
   save_ = save_ || save;
+  if (update == 0) {
+    votes_ = StepVotes();
+    return agreed;
+  }
   if (def_.has_gradients()) {
-    if (update == 0) votes_ = StepVotes();
-    if (update == 0) return agreed;
     ++averagings_;
     agreed = {votes_.stop > 0, votes_.save > 0, votes_.samples};
     if (!epoch_ends && !agreed.stop && !agreed.save) return agreed;
