@@ -1,6 +1,6 @@
-// Softmax cross-entropy of samples and of sequences, and the metrics and
-// targets that go with it. The loss and its gradient are found in one sweep
-// over each row of logits.
+// Softmax cross-entropy of samples (with labels, or shares of all classes) and
+// of sequences, and the metrics and targets that go with it. The loss and its
+// gradient are found in one sweep over each row of logits.
 
 #include <cmath>
 #include <cstring>
@@ -67,12 +67,64 @@ absl::Status CrossEntropy(const Rows& shape, const KernelArgs& args) {
   return absl::OkStatus();
 }
 
+// Of targets [rows, classes]: as if each row stood there once for each class,
+// labelled with it and weighed by its target.
+absl::Status SoftCrossEntropy(const Rows& shape, const KernelArgs& args) {
+  const float* x = args.inputs[0].floats();
+  const float* targets = args.inputs[1].floats();
+  float* losses = static_cast<float*>(args.scratch);
+  float* totals = losses + shape.rows;
+  float* smoothed = totals + shape.rows;
+  const int64_t n = shape.classes;
+  double total = 0;
+  for (int64_t r = 0; r < shape.rows; ++r) {
+    float sum = 0;
+    for (int64_t c = 0; c < n; ++c) {
+      sum += targets[r * n + c] * shape.Weight(static_cast<int32_t>(c));
+    }
+    totals[r] = sum;
+    total += sum;
+  }
+  const double share = total > 0 ? 1 / total : 0;
+  const float on = shape.target.on - shape.target.off;
+  ParallelFor(shape.rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      float* target = smoothed + r * n;
+      for (int64_t c = 0; c < n; ++c) {
+        target[c] =
+            on * targets[r * n + c] * shape.Weight(static_cast<int32_t>(c)) +
+            shape.target.off * totals[r];
+      }
+      losses[r] = SoftmaxLossRow(x + r * n, n, target, totals[r],
+                                 static_cast<float>(share),
+                                 args.outputs[1].floats() + r * n);
+    }
+  });
+  double sum = 0;
+  for (int64_t r = 0; r < shape.rows; ++r) sum += losses[r];
+  args.outputs[0].floats()[0] = static_cast<float>(sum * share);
+  return absl::OkStatus();
+}
+
+// Whether a target for each class is given instead of labels.
+bool IsSoft(Types inputs) {
+  return inputs.size() == 2 && inputs[1].dtype == DType::kFloat &&
+         inputs[1].shape.rank() == 2 && inputs[1] == inputs[0];
+}
+
+absl::Status CheckTargets(Types inputs, bool sequences) {
+  if (sequences || !IsSoft(inputs)) return CheckLabels(inputs, sequences);
+  const TensorType labels{DType::kInt32, Shape({inputs[0].shape.dim(0)})};
+  const std::vector<TensorType> labelled = {inputs[0], labels};
+  return CheckLabels(labelled, sequences);
+}
+
 template <typename Params, bool kSequences>
 class CrossEntropyOp : public TypedOp<Params> {
  public:
   absl::StatusOr<Inference> Infer(const OpParams& params,
                                   Types inputs) const override {
-    TAMER_RETURN_IF_ERROR(CheckLabels(inputs, kSequences));
+    TAMER_RETURN_IF_ERROR(CheckTargets(inputs, kSequences));
     const Params& loss = this->Typed(params);
     const float smoothing = loss.label_smoothing();
     TAMER_RETURN_IF_ERROR(CheckNumber(smoothing >= 0 && smoothing < 1,
@@ -94,6 +146,10 @@ class CrossEntropyOp : public TypedOp<Params> {
   bool TakesLabels() const override { return true; }
 
   absl::Status Gradient(GradientBuilder& g) const override {
+    if (g.Wanted(1)) {
+      return absl::UnimplementedError(
+          absl::StrCat(this->name(), " has no gradient at its target"));
+    }
     return EmitLossGradient(g, 0);
   }
 
@@ -106,6 +162,13 @@ class CrossEntropyOp : public TypedOp<Params> {
     rows.padded = kSequences;
     rows.target = SmoothedTarget::Of(loss.label_smoothing(), rows.classes);
     rows.weights.assign(loss.class_weight().begin(), loss.class_weight().end());
+    if (!kSequences && IsSoft(spec.inputs)) {
+      return MakeKernel(
+          [rows](const KernelArgs& args) {
+            return SoftCrossEntropy(rows, args);
+          },
+          rows.rows * (rows.classes + 2) * kFloat);
+    }
     return MakeKernel(
         [rows](const KernelArgs& args) { return CrossEntropy(rows, args); },
         rows.rows * kFloat);

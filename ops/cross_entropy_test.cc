@@ -64,6 +64,52 @@ TEST(SoftmaxCrossEntropyTest, WeightedClasses) {
             "none");
 }
 
+// Rows as often as there are classes, each labelled and weighed.
+Reference SoftCrossEntropy(int classes, double smoothing,
+                           std::vector<float> weights) {
+  return [=](const std::vector<Doubles>& in) {
+    double sum = 0, count = 0;
+    for (size_t i = 0; i < in[1].size(); ++i) {
+      const int c = static_cast<int>(i) % classes;
+      const double* x = &in[0][i - c];
+      const double weight = in[1][i] * (weights.empty() ? 1 : weights[c]);
+      sum += weight * CrossEntropy(classes, smoothing, {})(
+                          {Doubles(x, x + classes), {1.0 * c}})[0][0];
+      count += weight;
+    }
+    return std::vector<Doubles>{{sum / count}};
+  };
+}
+
+TEST(SoftmaxCrossEntropyTest, SharesOfClassesAsTargets) {
+  for (float smoothing : {0.0f, 0.1f}) {
+    for (int rows : {1, 6}) {
+      op::SoftmaxCrossEntropy loss;
+      loss.set_label_smoothing(smoothing);
+      const std::vector<Value> in = {Random({rows, 5}, 1, -3, 3),
+                                     Random({rows, 5}, 2, 0, 1)};
+      CheckOp(loss, in, {0}, SoftCrossEntropy(5, smoothing, {}));
+      const std::vector<float> weights = {1, 0, 2.5, 0.5, 1};
+      for (float weight : weights) loss.add_class_weight(weight);
+      CheckOp(loss, in, {0}, SoftCrossEntropy(5, smoothing, weights));
+    }
+  }
+}
+
+TEST(SoftmaxCrossEntropyTest, AWholeShareIsALabel) {
+  op::SoftmaxCrossEntropy loss;
+  loss.set_label_smoothing(0.1f);
+  const Value logits = Random({2, 3}, 1, -3, 3);
+  const auto labels = RunOp(loss, {logits, Ints({2}, {2, 0})});
+  const auto shares = RunOp(loss, {logits, Floats({2, 3}, {0, 0, 1, 1, 0, 0})});
+  ASSERT_TRUE(labels.ok() && shares.ok());
+  EXPECT_NEAR(labels->outputs[0].floats[0], shares->outputs[0].floats[0], 1e-6);
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_NEAR(labels->outputs[1].floats[i], shares->outputs[1].floats[i],
+                1e-7);
+  }
+}
+
 TEST(SoftmaxCrossEntropyTest, ExtremeLogitsStayFinite) {
   auto result = RunOp(op::SoftmaxCrossEntropy(),
                       {Floats({1, 3}, {1e4, -1e4, 0}), Ints({1}, {1})});

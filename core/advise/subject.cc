@@ -115,13 +115,10 @@ StageFacts StageOf(const Subject& subject, int index) {
   StageFacts facts;
   facts.def = &stage;
   facts.path = absl::StrCat("stage.", stage.name());
-  const int accumulate =
-      stage.has_accumulate() ? stage.accumulate() : def.accumulate();
-  facts.batch = accumulate * (stage.has_batch_size() ? stage.batch_size()
-                                                     : def.batch_size());
+  facts.batch = AccumulateOf(def, stage) * BatchOf(def, stage);
   facts.epochs = stage.has_pretrain() ? stage.pretrain().epochs()
                                       : stage.finetune().epochs();
-  facts.data_def = stage.has_data() ? &stage.data() : &def.data();
+  facts.data_def = &DataOf(def, stage);
   facts.data_path = stage.has_data() ? facts.path + ".data" : "data";
   FindOrigin(def, index, &facts);
   AddSolvers(stage, &facts);

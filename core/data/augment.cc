@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 #include "core/base/parallel.h"
 #include "core/base/random.h"
@@ -12,9 +13,15 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 constexpr int64_t kMostPixels = int64_t{1} << 24;
 
-// The random numbers of one sample in one epoch, one after another.
+// The random numbers of one sample in one epoch, one after another; a source of
+// bits for the standard library's distributions, too.
 class Draws {
  public:
+  using result_type = uint32_t;
+  static constexpr uint32_t min() { return 0; }
+  static constexpr uint32_t max() { return 0xffffffff; }
+  uint32_t operator()() { return Word(); }
+
   Draws(uint64_t key, int64_t row, int64_t epoch)
       : key_(key), row_(row), epoch_(static_cast<uint32_t>(epoch)) {}
 
@@ -130,6 +137,11 @@ TAMER_VECTORIZED void SampleRow(const float* plane, int32_t stride, float y,
   }
 }
 
+TAMER_VECTORIZED void MixIn(const float* other, float share, int64_t n,
+                            float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] += share * (other[i] - out[i]);
+}
+
 absl::Status CheckRange(const char* field, double value, double low,
                         double high) {
   if (value >= low && value <= high) return absl::OkStatus();
@@ -152,7 +164,19 @@ absl::Status CheckDef(const AugmentDef& def) {
   TAMER_RETURN_IF_ERROR(
       CheckRange("erase.probability", def.erase().probability(), 0, 1));
   TAMER_RETURN_IF_ERROR(CheckRange("erase.low", def.erase().low(), 0, 1));
+  TAMER_RETURN_IF_ERROR(
+      CheckRange("mixup.alpha", def.mixup().alpha(), 0.01f, 100));
   return CheckRange("erase.high", def.erase().high(), def.erase().low(), 1);
+}
+
+bool ChangesPictures(const AugmentDef& def) {
+  return def.has_crop() || def.has_flip() || def.has_shift() ||
+         def.has_rotate() || def.has_scale() || def.has_erase();
+}
+
+bool IsPicture(const Shape& sample) {
+  return sample.rank() >= 2 && sample.rank() <= 3 &&
+         sample.elements() <= kMostPixels;
 }
 
 }  // namespace
@@ -170,27 +194,41 @@ absl::StatusOr<std::shared_ptr<const Augmenter>> Augmenter::Make(
     const AugmentDef& def, const Dataset& data) {
   TAMER_RETURN_IF_ERROR(CheckDef(def));
   const Shape& sample = data.sample_shape;
-  if (data.dtype == DType::kInt32 || sample.rank() < 2 || sample.rank() > 3 ||
-      sample.elements() > kMostPixels) {
+  if (data.dtype == DType::kInt32 ||
+      (ChangesPictures(def) && !IsPicture(sample))) {
     return Invalid("data: augment: the samples of ", data.source, " are ",
                    data.dtype == DType::kInt32 ? "tokens " : "",
                    sample.ToString(),
                    "; it changes pictures, [height, width] or "
                    "[channels, height, width]");
   }
+  if (def.has_mixup() && data.labels_per_sample != 1) {
+    return Invalid("data: augment: mixup needs one label a sample; ",
+                   data.source, " has ", data.labels_per_sample);
+  }
   return std::shared_ptr<const Augmenter>(new Augmenter(def, sample));
 }
 
 Augmenter::Augmenter(const AugmentDef& def, const Shape& sample) : def_(def) {
+  if (!IsPicture(sample)) {
+    height_ = 1;
+    width_ = sample.elements();
+    return;
+  }
   const int rank = sample.rank();
   channels_ = rank == 3 ? sample.dim(0) : 1;
   height_ = sample.dim(rank - 2);
   width_ = sample.dim(rank - 1);
 }
 
+// A plane with a border, or a sample that will be mixed in, or both.
 int64_t Augmenter::scratch_floats() const {
-  return (height_ + 3) * (width_ + 3);
+  const int64_t plane =
+      ChangesPictures(def_) ? (height_ + 3) * (width_ + 3) : 0;
+  return plane + (mixes() ? channels_ * height_ * width_ : 0);
 }
+
+bool Augmenter::changes() const { return ChangesPictures(def_); }
 
 bool Augmenter::dear() const {
   constexpr int64_t kDear = 1 << 14;  // pixels that are moved in a microsecond
@@ -238,6 +276,22 @@ Augmenter::Change Augmenter::Draw(uint64_t key, int64_t row,
   return change;
 }
 
+Augmenter::Mix Augmenter::DrawMix(uint64_t key, int64_t row, int64_t epoch,
+                                  int64_t samples) const {
+  Draws draws(key, row, epoch);
+  Mix mix;
+  mix.row = draws.Below(samples);
+  // Beta by two numbers of the gamma distribution; both may be too small for a
+  // double.
+  std::gamma_distribution<double> gamma(def_.mixup().alpha());
+  const double own = gamma(draws);
+  const double other = gamma(draws);
+  if (own + other > 0) {
+    mix.share = static_cast<float>(std::min(own, other) / (own + other));
+  }
+  return mix;
+}
+
 template <typename T>
 void Augmenter::ChangePlane(const T* in, const Change& change, float* scratch,
                             float* out) const {
@@ -275,10 +329,32 @@ void Augmenter::ChangePlane(const T* in, const Change& change, float* scratch,
 void Augmenter::Apply(const Dataset& data, int64_t row, uint64_t key,
                       int64_t epoch, const FeatureScaling& scaling,
                       float* scratch, float* out) const {
-  const Change change = Draw(key, row, epoch);
+  ChangeSample(data, row, Draw(key, row, epoch), scaling, scratch, out);
+}
+
+Augmenter::Mix Augmenter::ApplyMixed(const Dataset& data, int64_t row,
+                                     uint64_t key, int64_t epoch,
+                                     const FeatureScaling& scaling,
+                                     float* scratch, float* out) const {
+  Apply(data, row, key, epoch, scaling, scratch, out);
+  const Mix mix = DrawMix(key + 1, row, epoch, data.size);
+  const int64_t n = data.sample_elements();
+  float* other = scratch + scratch_floats() - n;
+  ChangeSample(data, mix.row, Draw(key + 2, row, epoch), scaling, scratch,
+               other);
+  MixIn(other, mix.share, n, out);
+  return mix;
+}
+
+void Augmenter::ChangeSample(const Dataset& data, int64_t row,
+                             const Change& change,
+                             const FeatureScaling& scaling, float* scratch,
+                             float* out) const {
   const int64_t plane = height_ * width_;
   const int64_t begin = row * channels_ * plane;
-  if (change.turned) std::fill(scratch, scratch + scratch_floats(), 0.0f);
+  if (change.turned) {
+    std::fill(scratch, scratch + (height_ + 3) * (width_ + 3), 0.0f);
+  }
   for (int64_t c = 0; c < channels_; ++c) {
     const int64_t at = begin + c * plane;
     if (data.dtype == DType::kUint8) {

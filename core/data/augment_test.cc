@@ -163,6 +163,7 @@ AugmentDef All() {
   def.mutable_rotate();
   def.mutable_scale();
   def.mutable_erase();
+  def.mutable_mixup();
   return def;
 }
 
@@ -173,12 +174,16 @@ std::vector<float> Epochs(const std::shared_ptr<const Dataset>& data,
   options.prefetch = prefetch;
   options.first_batch = first;
   options.augment = *Augmenter::Make(def, *data);
+  options.mix = true;
   Loader loader(data, FeatureScaling::Fit(UNIT, *data), options);
   std::vector<float> all;
   for (int i = 0; i < batches; ++i) {
     const Batch& batch = loader.Next();
     all.insert(all.end(), batch.features,
                batch.features + batch.size * data->sample_elements());
+    if (batch.mixed_labels == nullptr) continue;
+    all.insert(all.end(), batch.mixed_labels, batch.mixed_labels + batch.size);
+    all.insert(all.end(), batch.mixed_shares, batch.mixed_shares + batch.size);
   }
   return all;
 }
@@ -212,11 +217,93 @@ TEST(AugmentTest, TakingBatchesAllocatesNothing) {
   const auto data = Pictures(100, Shape({12, 12}));
   LoaderOptions options;
   options.augment = *Augmenter::Make(All(), *data);
+  options.mix = true;
   Loader loader(data, FeatureScaling(), options);
   loader.Next();
   const int64_t before = OwnAllocations();
   for (int i = 0; i < 50; ++i) loader.Next();
   EXPECT_EQ(OwnAllocations(), before);
+}
+
+// Each sample's features say which it is, so that what was mixed can be found.
+std::shared_ptr<Dataset> Places(int64_t size) {
+  auto data = std::make_shared<Dataset>();
+  data->size = size;
+  data->dtype = DType::kFloat;
+  data->sample_shape = Shape({size});
+  data->floats.resize(size * size);
+  for (int64_t i = 0; i < size; ++i) {
+    data->floats[i * size + i] = 1;
+    data->labels.push_back(static_cast<int32_t>(i));
+  }
+  return data;
+}
+
+TEST(AugmentTest, MixedSamplesAreTheSharesTheySay) {
+  const auto data = Places(10);
+  AugmentDef def;
+  def.mutable_mixup()->set_alpha(1);
+  LoaderOptions options;
+  options.augment = *Augmenter::Make(def, *data);
+  options.mix = true;
+  Loader loader(data, FeatureScaling(), options);
+  double shares = 0;
+  std::map<int, int> others;
+  for (int epoch = 0; epoch < 300; ++epoch) {
+    const Batch& batch = loader.Next();
+    for (int64_t i = 0; i < 10; ++i) {
+      std::vector<float> wanted(10);
+      const float share = batch.mixed_shares[i];
+      ASSERT_GE(share, 0);
+      ASSERT_LE(share, 0.5f);
+      wanted[batch.labels[i]] += 1 - share;
+      wanted[batch.mixed_labels[i]] += share;
+      for (int64_t at = 0; at < 10; ++at) {
+        EXPECT_NEAR(batch.features[i * 10 + at], wanted[at], 1e-6);
+      }
+      shares += share;
+      ++others[batch.mixed_labels[i]];
+    }
+  }
+  // The smaller of two parts of 1, cut anywhere.
+  EXPECT_NEAR(shares / 3000, 0.25, 0.01);
+  EXPECT_EQ(others.size(), 10u);
+  for (const auto& entry : others) EXPECT_NEAR(entry.second, 300, 80);
+}
+
+TEST(AugmentTest, ASmallAlphaHardlyMixes) {
+  const auto data = Places(10);
+  const auto mean = [&](float alpha) {
+    AugmentDef def;
+    def.mutable_mixup()->set_alpha(alpha);
+    const auto made = Augmenter::Make(def, *data);
+    std::vector<float> scratch((*made)->scratch_floats()), out(10);
+    double sum = 0;
+    for (int epoch = 0; epoch < 2000; ++epoch) {
+      sum += (*made)
+                 ->ApplyMixed(*data, 0, 5, epoch, FeatureScaling(),
+                              scratch.data(), out.data())
+                 .share;
+    }
+    return sum / 2000;
+  };
+  EXPECT_LT(mean(0.01f), 0.02);
+  EXPECT_NEAR(mean(100), 0.5 - 0.5 * std::sqrt(2 / M_PI / 201), 0.003);
+  EXPECT_LT(mean(0.2f), mean(1));
+}
+
+TEST(AugmentTest, OnlyFineTuningMixes) {
+  const auto data = Places(10);
+  AugmentDef def;
+  def.mutable_mixup();
+  LoaderOptions options;
+  options.augment = *Augmenter::Make(def, *data);
+  Loader loader(data, FeatureScaling(), options);
+  const Batch& batch = loader.Next();
+  EXPECT_EQ(batch.mixed_labels, nullptr);
+  for (int64_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(batch.features[i * 10 + batch.labels[i]], 1);
+  }
 }
 
 TEST(AugmentTest, OddPicturesAreFine) {
@@ -250,7 +337,15 @@ TEST(AugmentTest, FaultsAreTold) {
   def.mutable_crop()->set_padding(-1);
   EXPECT_THAT(error(def), HasSubstr("crop.padding is -1"));
   def.Clear();
+  def.mutable_mixup()->set_alpha(0);
+  EXPECT_THAT(error(def), HasSubstr("mixup.alpha is 0; it must be 0.01 to"));
+  def.mutable_mixup()->set_alpha(1);
   data->sample_shape = Shape({16});
+  EXPECT_EQ(error(def), "");
+  data->labels_per_sample = 2;
+  EXPECT_THAT(error(def), HasSubstr("mixup needs one label a sample"));
+  def.Clear();
+  def.mutable_flip();
   EXPECT_THAT(error(def), HasSubstr("are [16]; it changes pictures"));
 }
 

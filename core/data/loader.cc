@@ -54,6 +54,8 @@ class Loader::Impl {
       chunk.labels = Buffer(per_chunk * labels);
       chunk.lengths = Buffer(per_chunk * lengths);
       chunk.batches.resize(per_chunk);
+      const bool mixes = Mixes() && !data_->labels.empty();
+      if (mixes) chunk.mixed = Buffer(per_chunk * 2 * lengths);
       for (int64_t i = 0; i < per_chunk; ++i) {
         Batch& batch = chunk.batches[i];
         char* features = static_cast<char*>(chunk.features.data()) + i * floats;
@@ -69,6 +71,12 @@ class Loader::Impl {
         if (!data_->lengths.empty()) {
           batch.lengths =
               static_cast<int32_t*>(chunk.lengths.data()) + i * lengths / 4;
+        }
+        if (mixes) {
+          char* mixed =
+              static_cast<char*>(chunk.mixed.data()) + 2 * i * lengths;
+          batch.mixed_labels = reinterpret_cast<int32_t*>(mixed);
+          batch.mixed_shares = reinterpret_cast<float*>(mixed + lengths);
         }
       }
     }
@@ -106,10 +114,15 @@ class Loader::Impl {
 
  private:
   struct Chunk {
-    Buffer features, labels, lengths;
+    Buffer features, labels, lengths, mixed;
     std::vector<Batch> batches;
     bool full = false;
   };
+
+  bool Mixes() const {
+    return options_.mix && options_.augment != nullptr &&
+           options_.augment->mixes();
+  }
 
   void GiveBack() {
     {
@@ -163,7 +176,7 @@ class Loader::Impl {
       CopyRows(data_->tokens, data_->sample_elements(), rows, width,
                batch->tokens);
     } else if (options_.augment != nullptr) {
-      Augment(rows, const_cast<float*>(batch->features));
+      Augment(rows, batch);
     } else {
       FillFeatures(rows, width, const_cast<float*>(batch->features));
     }
@@ -211,8 +224,9 @@ class Loader::Impl {
     });
   }
 
-  void Augment(const BatchOrder::Rows& rows, float* features) const {
+  void Augment(const BatchOrder::Rows& rows, Batch* batch) const {
     const int64_t width = data_->sample_elements();
+    float* features = const_cast<float*>(batch->features);
     const bool alone = options_.prefetch || rows.size * width < kGrain;
     OnTeam(alone, [&](int thread, int threads) {
       // Threads beyond those that have memory rest.
@@ -222,10 +236,24 @@ class Loader::Impl {
           static_cast<float*>(scratch_.data()) + thread * scratch_stride_;
       for (int64_t i = rows.size * thread / threads;
            i < rows.size * (thread + 1) / threads; ++i) {
-        options_.augment->Apply(*data_, rows.rows[i], key_, epoch_, scaling_,
-                                scratch, features + i * width);
+        AugmentRow(rows.rows[i], i, scratch, features + i * width, batch);
       }
     });
+  }
+
+  // Sample `row`, which is number `i` of the minibatch.
+  void AugmentRow(int64_t row, int64_t i, float* scratch, float* out,
+                  Batch* batch) const {
+    if (!Mixes()) {
+      options_.augment->Apply(*data_, row, key_, epoch_, scaling_, scratch,
+                              out);
+      return;
+    }
+    const Augmenter::Mix mix = options_.augment->ApplyMixed(
+        *data_, row, key_, epoch_, scaling_, scratch, out);
+    if (batch->mixed_labels == nullptr) return;
+    const_cast<int32_t*>(batch->mixed_labels)[i] = data_->labels[mix.row];
+    const_cast<float*>(batch->mixed_shares)[i] = mix.share;
   }
 
   // Asks for the part of a sample that will be read in a step's time: the

@@ -28,6 +28,8 @@ struct LoaderOptions {
   bool prefetch = false;
   // What changes each sample at random, or null.
   std::shared_ptr<const Augmenter> augment;
+  // Whether that may mix samples, too, where it says so.
+  bool mix = false;
   // Above 1 samples of like length come together in minibatches of up to so
   // many lengths: see BucketLengths.
   int buckets = 0;
@@ -41,6 +43,10 @@ struct Batch {
   const int32_t* tokens = nullptr;
   const int32_t* labels = nullptr;   // [size] or [size, steps], or null
   const int32_t* lengths = nullptr;  // [size], or null
+  // With mixing: what was mixed in, labels and shares of the result, [size]; or
+  // null.
+  const int32_t* mixed_labels = nullptr;
+  const float* mixed_shares = nullptr;
   // Steps in each sample here, where minibatches have several lengths; 0: as
   // many as the data set's samples have.
   int64_t length = 0;

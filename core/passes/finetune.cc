@@ -167,10 +167,11 @@ std::vector<int64_t> UnfreezingEpochs(const Graph& network,
 
 absl::StatusOr<Graph> Finetune(const Graph& network,
                                const FinetuneDef& finetune,
-                               const SolverDef& solver, int64_t epoch) {
+                               const SolverDef& solver, int64_t epoch,
+                               bool mixed) {
   TAMER_RETURN_IF_ERROR(CheckNames(network, finetune, solver));
   Graph graph = network;
-  TAMER_ASSIGN_OR_RETURN(const Head head, AddHead(graph, finetune));
+  TAMER_ASSIGN_OR_RETURN(const Head head, AddHead(graph, finetune, mixed));
   TAMER_ASSIGN_OR_RETURN(
       Gradients gradients,
       Differentiate(graph, head.loss, Trained(network, finetune, epoch)));

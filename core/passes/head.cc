@@ -162,7 +162,8 @@ std::string MetricName(const google::protobuf::Any& metric) {
   return absl::AsciiStrToLower(url.substr(url.rfind('/') + 1));
 }
 
-absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
+absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune,
+                             bool mixed) {
   if (!finetune.has_loss()) {
     return Invalid("finetune has no loss; add ",
                    "loss { [op/SoftmaxCrossEntropy] {} }");
@@ -175,8 +176,20 @@ absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune) {
       graph.registry().FindBySchema(*(*loss)->GetDescriptor())->TakesLabels();
   TAMER_ASSIGN_OR_RETURN(const std::string target,
                          AddTarget(graph, finetune, labels, prediction));
-  auto node = graph.AddNode("loss", **loss, {prediction, target});
-  if (!node.ok()) return Annotate(node.status(), "finetune");
+  // Metrics go on comparing with the sample's own label.
+  std::string compared = target;
+  if (mixed && target == "labels") {
+    compared = "targets";
+    const TensorType type = graph.value(graph.FindValue(prediction)).type;
+    TAMER_RETURN_IF_ERROR(
+        Annotate(graph.AddInput(compared, type).status(), "finetune"));
+  }
+  auto node = graph.AddNode("loss", **loss, {prediction, compared});
+  if (!node.ok()) {
+    return Annotate(node.status(), compared == target
+                                       ? "finetune"
+                                       : "finetune: with augment: mixup");
+  }
   TAMER_RETURN_IF_ERROR(CheckIsLoss(graph, graph.node(*node)));
   Head head{"loss", {"loss"}};
   if (labels && NamesClasses(**loss)) {

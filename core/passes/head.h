@@ -16,8 +16,10 @@ struct Head {
 };
 
 // Adds the loss that `finetune` names as node "loss", what it compares with as
-// input "labels" or "targets", and for classes the node "accuracy".
-absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune);
+// input "labels" or "targets", and for classes the node "accuracy". With
+// `mixed` samples a loss of labels gets "targets", each class's share, instead.
+absl::StatusOr<Head> AddHead(Graph& graph, const FinetuneDef& finetune,
+                             bool mixed = false);
 
 }  // namespace tamer
 

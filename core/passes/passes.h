@@ -82,10 +82,12 @@ std::string MetricName(const google::protobuf::Any& metric);
 
 // The network with loss, metric, gradients (reverse mode), clipping and an
 // update node for each trainable parameter that is not frozen in `epoch`,
-// counted from 1. Outputs: loss and metric.
+// counted from 1. Outputs: loss and metric. With `mixed` samples a loss of
+// labels compares with "targets" instead, each class's share of a sample.
 absl::StatusOr<Graph> Finetune(const Graph& network,
                                const FinetuneDef& finetune,
-                               const SolverDef& solver, int64_t epoch = 1);
+                               const SolverDef& solver, int64_t epoch = 1,
+                               bool mixed = false);
 
 // The epochs, counted from 1, with which Finetune's graph changes because more
 // is unfrozen; the first is 1.

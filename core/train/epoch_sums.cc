@@ -67,14 +67,10 @@ absl::Status EpochSums::Write(Teamwork* team, ProgressDef* progress) const {
 }
 
 int EpochSums::Add(const Executor& executor, int64_t samples) {
-  const auto value = [&](size_t i) {
-    return double{executor.Output(outputs_[i]).floats()[0]};
-  };
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    if (!std::isfinite(value(i))) return static_cast<int>(i);
-  }
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    sums_[i] += value(i) * static_cast<double>(samples);
+    const double value = executor.Output(outputs_[i]).floats()[0];
+    if (!std::isfinite(value)) return static_cast<int>(i);
+    sums_[i] += value * static_cast<double>(samples);
   }
   return -1;
 }

@@ -27,7 +27,7 @@ class EpochSums {
   absl::Status Write(Teamwork* team, ProgressDef* progress) const;
 
   // After a run over `samples` samples. Gives the place of the first output
-  // that is not finite, then nothing is added; or -1.
+  // that is not finite, where training ends; or -1.
   int Add(const Executor& executor, int64_t samples);
   const std::string& name(int output) const { return names_[output]; }
 

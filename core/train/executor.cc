@@ -218,6 +218,24 @@ void Executor::BindInputs() {
   if (update_ != nullptr) bind_scalars(*update_);
 }
 
+namespace {
+
+// Adds `share` of what a label stands for to a sample's target: the label
+// itself, or of several numbers 1 at its place.
+absl::Status AddLabel(int32_t label, float share, int64_t width, float* row) {
+  if (width == 1) {
+    row[0] += share * static_cast<float>(label);
+    return absl::OkStatus();
+  }
+  if (label >= width) {
+    return Invalid("label ", label, " is out of range for ", width, " outputs");
+  }
+  row[label] += share;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 int Executor::FindOutput(const std::string& name) const {
   const auto it = std::find(output_names_.begin(), output_names_.end(), name);
   return it == output_names_.end()
@@ -228,17 +246,13 @@ int Executor::FindOutput(const std::string& name) const {
 absl::Status Executor::FillTargets(const Batch& batch, int64_t width) {
   float* targets = static_cast<float*>(targets_.data());
   for (int64_t i = 0; i < batch.size; ++i) {
-    const int32_t label = batch.labels[i];
-    if (width == 1) {
-      targets[i] = static_cast<float>(label);
-    } else {
-      float* row = targets + i * width;
-      if (label >= width) {
-        return Invalid("label ", label, " is out of range for ", width,
-                       " outputs");
-      }
-      std::fill(row, row + width, 0.0f);
-      row[label] = 1;
+    float* row = targets + i * width;
+    std::fill(row, row + width, 0.0f);
+    const bool mixed = batch.mixed_labels != nullptr;
+    const float share = mixed ? batch.mixed_shares[i] : 0.0f;
+    TAMER_RETURN_IF_ERROR(AddLabel(batch.labels[i], 1 - share, width, row));
+    if (mixed) {
+      TAMER_RETURN_IF_ERROR(AddLabel(batch.mixed_labels[i], share, width, row));
     }
   }
   return absl::OkStatus();

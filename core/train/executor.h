@@ -46,7 +46,8 @@ absl::Status CheckFits(const Graph& graph, const Dataset& data);
 // the same variables and in one arena, as large as the largest needs.
 //
 // The graph's inputs are fed by name: "labels" and "targets" from the batch's
-// labels (targets are the labels as floats, or one-hot if wider than one),
+// labels (targets are the labels as floats, or one-hot if wider than one; of
+// mixed samples the mean by their shares),
 // "lengths" from its lengths, "learning_rate" and "momentum" from the setters,
 // and the one input left from the batch's features or tokens, whose number must
 // agree.

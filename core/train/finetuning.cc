@@ -6,7 +6,7 @@
 namespace tamer {
 
 absl::StatusOr<FinetuneSetup> SetUpFinetuning(
-    const Graph& network, const StageDef& stage,
+    const Graph& network, const StageDef& stage, bool mixed,
     const std::vector<std::string>& fresh) {
   FinetuneSetup setup(&network.registry());
   setup.network = network;
@@ -23,8 +23,8 @@ absl::StatusOr<FinetuneSetup> SetUpFinetuning(
     for (const std::string& name : frozen) finetune.add_freeze(name);
   }
   for (int64_t epoch : UnfreezingEpochs(setup.network, finetune)) {
-    TAMER_ASSIGN_OR_RETURN(
-        Graph graph, Finetune(setup.network, finetune, stage.solver(), epoch));
+    TAMER_ASSIGN_OR_RETURN(Graph graph, Finetune(setup.network, finetune,
+                                                 stage.solver(), epoch, mixed));
     if (finetune.has_adapters()) {
       for (const std::string& name : UpdatedBy(graph)) {
         setup.changed.insert(name);

@@ -23,10 +23,11 @@ struct FinetuneSetup {
   explicit FinetuneSetup(const OpRegistry* registry) : network(registry) {}
 };
 
+// `mixed`: whether the samples are (see AugmentDef.mixup).
 // `fresh` names nodes whose parameters come from initial values, so that there
 // is nothing to adapt.
 absl::StatusOr<FinetuneSetup> SetUpFinetuning(
-    const Graph& network, const StageDef& stage,
+    const Graph& network, const StageDef& stage, bool mixed,
     const std::vector<std::string>& fresh);
 
 }  // namespace tamer

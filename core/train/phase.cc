@@ -131,6 +131,7 @@ absl::Status PhaseRun::Prepare() {
   options.first_batch = progress_.step_in_epoch();
   options.buckets = phase_.buckets;
   options.augment = phase_.augment;
+  options.mix = phase_.mix;
   options.prefetch = phase_.augment != nullptr && phase_.augment->dear();
   options.workers = team_.workers();
   options.worker = team_.rank();

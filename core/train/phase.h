@@ -29,6 +29,7 @@ struct Phase {
   std::shared_ptr<const Dataset> data;
   FeatureScaling scaling;
   std::shared_ptr<const Augmenter> augment;  // of the training data, or null
+  bool mix = false;  // whether it may mix samples
   int buckets = 1;  // lengths of minibatches; see LoaderOptions
   SolverDef solver;
   // The last epoch's number, counted from 1 over all generations of the stage.

@@ -95,7 +95,7 @@ absl::StatusOr<PretrainSetup> SetUpPretraining(
   setup.scaling = data.scaling;
   const NodeId node = network.FindNode(layer.node());
   // Changed samples make other features in each epoch.
-  if (data.augment == nullptr && LearnsOneLayer(layer) && node >= 0 &&
+  if (!data.changes() && LearnsOneLayer(layer) && node >= 0 &&
       !network.node(node).inputs.empty() &&
       network.value(network.node(node).inputs[0]).kind == Value::kOutput) {
     const std::string& below = network.value(network.node(node).inputs[0]).name;

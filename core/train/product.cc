@@ -50,7 +50,7 @@ const FinetuneDef* Product::finetune() const {
 }
 
 const DataDef& Product::data() const {
-  return stage().has_data() ? stage().data() : manifest.recipe().data();
+  return DataOf(manifest.recipe(), stage());
 }
 
 FeatureScaling Product::ScalingFor(const Dataset& data) const {

@@ -183,7 +183,7 @@ void CheckStages(const RecipeDef& def, Faults* faults) {
     if (stage.has_load() && stage.has_from()) {
       faults->Add(where, "it has both from and load; keep one");
     }
-    const DataDef& data = stage.has_data() ? stage.data() : def.data();
+    const DataDef& data = DataOf(def, stage);
     if (stage.has_pretrain()) {
       CheckPretrain(where, stage, faults);
     } else if (stage.has_finetune()) {
@@ -229,6 +229,18 @@ absl::StatusOr<std::shared_ptr<const Dataset>> ReadAlike(
 }
 
 }  // namespace
+
+const DataDef& DataOf(const RecipeDef& recipe, const StageDef& stage) {
+  return stage.has_data() ? stage.data() : recipe.data();
+}
+
+int64_t BatchOf(const RecipeDef& recipe, const StageDef& stage) {
+  return stage.has_batch_size() ? stage.batch_size() : recipe.batch_size();
+}
+
+int AccumulateOf(const RecipeDef& recipe, const StageDef& stage) {
+  return stage.has_accumulate() ? stage.accumulate() : recipe.accumulate();
+}
 
 absl::StatusOr<int> ParentStage(const RecipeDef& def, int index) {
   const StageDef& stage = def.stage(index);

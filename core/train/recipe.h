@@ -36,6 +36,12 @@ absl::Status CheckRecipe(const RecipeDef& def, const std::string& file);
 // from initial values.
 absl::StatusOr<int> ParentStage(const RecipeDef& def, int index);
 
+// What a stage says itself, or else its recipe: data, samples in a minibatch,
+// minibatches before an update.
+const DataDef& DataOf(const RecipeDef& recipe, const StageDef& stage);
+int64_t BatchOf(const RecipeDef& recipe, const StageDef& stage);
+int AccumulateOf(const RecipeDef& recipe, const StageDef& stage);
+
 // What a recipe's data section names, read, split and ready to scale. Parts
 // that it doesn't name are null. `registry` knows the readers of plugins.
 struct TrainingData {
@@ -43,6 +49,9 @@ struct TrainingData {
   FeatureScaling scaling;
   // Changes training samples at random; null if the recipe asks for nothing.
   std::shared_ptr<const Augmenter> augment;
+  // Whether each sample is changed by itself, and whether they are mixed.
+  bool changes() const { return augment != nullptr && augment->changes(); }
+  bool mixes() const { return augment != nullptr && augment->mixes(); }
 };
 absl::StatusOr<TrainingData> LoadData(const Recipe& recipe,
                                       const OpRegistry* registry = nullptr);

@@ -25,7 +25,7 @@ ManifestDef RunState::NewManifest(const StageDef& stage,
   if (stage.finetune().has_adapters()) {
     manifest.set_base_path(parent.path.substr(0, parent.path.rfind('/')));
   }
-  const DataDef& def = stage.has_data() ? stage.data() : recipe.def.data();
+  const DataDef& def = DataOf(recipe.def, stage);
   if (def.scale() == STANDARDIZE) {
     for (float mean : data.scaling.mean) manifest.add_feature_mean(mean);
     for (float factor : data.scaling.factor) {

@@ -29,11 +29,9 @@ Phase StageRun::NewPhase() {
   phase.data = data_.train;
   phase.scaling = data_.scaling;
   phase.augment = data_.augment;
-  phase.buckets =
-      (stage_.has_data() ? stage_.data() : run_.recipe.def.data()).buckets();
+  phase.buckets = DataOf(run_.recipe.def, stage_).buckets();
   phase.solver = stage_.solver();
-  phase.batch = stage_.has_batch_size() ? stage_.batch_size()
-                                        : run_.recipe.def.batch_size();
+  phase.batch = BatchOf(run_.recipe.def, stage_);
   phase.seed = run_.recipe.def.seed();
   phase.parallel_branches = run_.recipe.def.threads().inter_op() > 1;
   phase.step = StepOptionsOf(run_.recipe.def, stage_);
@@ -104,6 +102,8 @@ void StageRun::EndLayer(const std::string& prefix) {
 absl::StatusOr<bool> StageRun::PretrainOne(const PretrainLayer& layer) {
   Phase phase = NewPhase();
   phase.layer = layer.node();
+  // Features of the layer below may have been computed: see SetUpPretraining.
+  if (!data_.changes()) phase.augment = nullptr;
   phase.epochs =
       run_.progress.done(run_.progress.layer()).epochs() +
       (layer.has_epochs() ? layer.epochs() : stage_.pretrain().epochs());
@@ -142,6 +142,7 @@ absl::StatusOr<bool> StageRun::Pretrain() {
 
 absl::StatusOr<bool> StageRun::Finetune() {
   Phase phase = NewPhase();
+  phase.mix = true;
   const FinetuneDef& finetune = stage_.finetune();
   phase.epochs = run_.progress.done(0).epochs() + finetune.epochs();
   for (const auto& entry : finetuning_->graphs) {
@@ -183,8 +184,9 @@ absl::StatusOr<bool> StageRun::Run() {
   for (const std::string& name : run_.progress.fresh()) {
     fresh.push_back(name.substr(0, name.find_last_of('/')));
   }
-  TAMER_ASSIGN_OR_RETURN(FinetuneSetup setup,
-                         SetUpFinetuning(run_.network, stage_, fresh));
+  TAMER_ASSIGN_OR_RETURN(
+      FinetuneSetup setup,
+      SetUpFinetuning(run_.network, stage_, data_.mixes(), fresh));
   finetuning_ = std::make_unique<FinetuneSetup>(std::move(setup));
   return Finetune();
 }

@@ -2,14 +2,14 @@
 
 #include "core/passes/passes.h"
 #include "core/passes/recompute.h"
+#include "core/train/recipe.h"
 
 namespace tamer {
 
 StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage) {
   StepOptions options;
   options.precision = recipe.precision();
-  options.accumulate =
-      stage.has_accumulate() ? stage.accumulate() : recipe.accumulate();
+  options.accumulate = AccumulateOf(recipe, stage);
   options.apart = recipe.parallel().has_gradients();
   if (stage.has_recompute()) {
     options.recompute = stage.recompute();
@@ -19,19 +19,21 @@ StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage) {
   return options;
 }
 
+GradientTeam TeamOf(const StepOptions& options, int64_t batch) {
+  GradientTeam team;
+  if (options.apart && options.accumulate == 1) team.workers = options.workers;
+  team.batch = batch;
+  team.precision = options.precision;
+  return team;
+}
+
 absl::StatusOr<StepGraphs> PrepareStep(const Graph& graph,
                                        const StepOptions& options,
                                        int64_t batch) {
   StepGraphs step{graph, Graph(&graph.registry()), false, {}};
   if (options.accumulate > 1 || options.apart) {
-    GradientTeam team;
-    // Shared rows are of one minibatch.
-    if (options.apart && options.accumulate == 1) {
-      team.workers = options.workers;
-    }
-    team.batch = batch;
-    team.precision = options.precision;
-    TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split, Accumulate(graph, team));
+    TAMER_ASSIGN_OR_RETURN(AccumulationGraphs split,
+                           Accumulate(graph, TeamOf(options, batch)));
     step.accumulates = true;
     step.shared = std::move(split.shared);
     step.graph = std::move(split.gather);

@@ -27,6 +27,10 @@ struct StepOptions {
 // As a stage of a recipe says.
 StepOptions StepOptionsOf(const RecipeDef& recipe, const StageDef& stage);
 
+// Those who share rows between a step and its update: rows are of one
+// minibatch.
+GradientTeam TeamOf(const StepOptions& options, int64_t batch);
+
 // What Plans are compiled of.
 struct StepGraphs {
   // For each minibatch.

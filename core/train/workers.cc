@@ -85,7 +85,7 @@ absl::StatusOr<const TrainingData*> DataCache::Get(const Recipe& recipe,
                                                    const StageDef& stage,
                                                    const OpRegistry* registry) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const DataDef& def = stage.has_data() ? stage.data() : recipe.def.data();
+  const DataDef& def = DataOf(recipe.def, stage);
   const std::string key = def.SerializeAsString();
   if (data_.count(key) == 0) {
     TAMER_ASSIGN_OR_RETURN(data_[key], LoadStageData(recipe, stage, registry));

@@ -48,6 +48,20 @@ TAMER_VECTORIZED void ScaleRow(float* y, float factor, float shift, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = y[i] * factor - shift;
 }
 
+// sum(target * (x - most)).
+TAMER_VECTORIZED float WeighedSum(const float* x, float most,
+                                  const float* target, int64_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += target[i] * (x[i] - most);
+  return sum;
+}
+
+TAMER_VECTORIZED void ScaleAndSubtract(float* y, float factor, float scale,
+                                       const float* target, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = y[i] * factor - scale * target[i];
+}
+
 TAMER_VECTORIZED int64_t CountBefore(const float* x, int64_t n, float own,
                                      int64_t label) {
   int32_t before = 0;
@@ -128,6 +142,15 @@ float SoftmaxLossRow(const float* x, int64_t n, int32_t label,
   gradient[label] -= scale * (target.on - target.off);
   return (target.on - target.off) * (log_sum - own) +
          target.off * (static_cast<float>(n) * log_sum - others);
+}
+
+float SoftmaxLossRow(const float* x, int64_t n, const float* target,
+                     float total, float scale, float* gradient) {
+  const float most = Largest(x, n);
+  const float own = WeighedSum(x, most, target, n);
+  const float sum = ExpRow(x, most, n, gradient);
+  ScaleAndSubtract(gradient, scale * total / sum, scale, target, n);
+  return total * std::log(sum) - own;
 }
 
 float LogSumExp(const float* x, int64_t n) {

@@ -37,6 +37,11 @@ struct SmoothedTarget {
 float SoftmaxLossRow(const float* x, int64_t n, int32_t label,
                      SmoothedTarget target, float scale, float* gradient);
 
+// The same with a target for each class, whose sum is `total`; the gradient is
+// scale * (total * softmax(x) - target).
+float SoftmaxLossRow(const float* x, int64_t n, const float* target,
+                     float total, float scale, float* gradient);
+
 // log(sum(exp(x))) of a row.
 float LogSumExp(const float* x, int64_t n);
 

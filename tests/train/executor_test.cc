@@ -41,12 +41,12 @@ class ExecutorTest : public ::testing::Test {
     EXPECT_TRUE(graph.ok()) << graph.status();
     return *std::move(graph);
   }
-  Graph Training() {
+  Graph Training(bool mixed = false) {
     FinetuneDef finetune;
     finetune.mutable_loss()->set_type_url("op/SoftmaxCrossEntropy");
     SolverDef solver;
     solver.mutable_nesterov()->set_momentum(0.9f);
-    auto graph = Finetune(Parse(kSequences), finetune, solver);
+    auto graph = Finetune(Parse(kSequences), finetune, solver, 1, mixed);
     EXPECT_TRUE(graph.ok()) << graph.status();
     return *std::move(graph);
   }
@@ -106,6 +106,31 @@ TEST_F(ExecutorTest, PlansOfSeveralLengthsAndSizesShareWeightsAndOneArena) {
   }
   EXPECT_TRUE(absl::StrContains(together->Run(BatchOf({9, 8}), 0).message(),
                                 "no plan was made for 9 samples of length 8"));
+}
+
+TEST_F(ExecutorTest, MixedSamplesHaveTheMeanLossOfTheirLabels) {
+  Variables variables;
+  ExecutorOptions options;
+  const auto executor =
+      Executor::Make(Training(true), data_, options, &variables, &scheduler_);
+  ASSERT_TRUE(executor.ok()) << executor.status();
+  const auto loss = [&](const int32_t* labels, const int32_t* others,
+                        const float* shares) -> double {
+    Batch batch = BatchOf({10, 0});
+    batch.labels = labels;
+    batch.mixed_labels = others;
+    batch.mixed_shares = shares;
+    EXPECT_TRUE((*executor)->Run(batch, 3).ok());
+    const int output = (*executor)->FindOutput("loss");
+    return (*executor)->Output(output).floats()[0];
+  };
+  const std::vector<int32_t> others(10, 1);
+  const std::vector<float> shares(10, 0.3f);
+  const double own = loss(labels_, nullptr, nullptr);
+  const double other = loss(others.data(), nullptr, nullptr);
+  EXPECT_GT(std::abs(own - other), 1e-3);
+  EXPECT_NEAR(loss(labels_, others.data(), shares.data()),
+              0.7 * own + 0.3 * other, 1e-6);
 }
 
 TEST_F(ExecutorTest, AGraphAtItsOwnLengthIsTheSame) {

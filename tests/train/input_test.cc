@@ -87,7 +87,8 @@ TEST_F(InputTest, ChangedPicturesTrainTheSameThoughInterrupted) {
   ASSERT_TRUE(TrainIn("plain", &quiet).ok());
   for (const char* augment : {"augment { crop { padding: 1 } }",
                               "augment { shift { pixels: 1 } "
-                              "rotate { degrees: 5 } erase {} }"}) {
+                              "rotate { degrees: 5 } erase {} }",
+                              "augment { mixup { alpha: 1 } }"}) {
     ReplaceInRecipe("validation_share: 0.2",
                     std::string("validation_share: 0.2 ") + augment);
     const std::string name(1, augment[10]);
@@ -110,6 +111,10 @@ TEST_F(InputTest, ChangedPicturesTrainTheSameThoughInterrupted) {
                   "validation_share: 0.2 augment { rotate { degrees: -1 } }");
   EXPECT_THAT(std::string(TrainIn("bad", &quiet).status().message()),
               HasSubstr("recipe.pbtxt: data: augment: rotate.degrees is -1"));
+  ReplaceInRecipe("rotate { degrees: -1 }", "mixup {}");
+  ReplaceInRecipe("op/SoftmaxCrossEntropy", "op/BatchHardTriplet");
+  EXPECT_THAT(std::string(TrainIn("bad", &quiet).status().message()),
+              HasSubstr("finetune: with augment: mixup"));
 }
 
 }  // namespace

@@ -74,13 +74,11 @@ ExchangedBytes AveragedBytes(const Graph& graph, const ParallelDef& def) {
 // What so many workers that average gradients exchange for an update: the
 // factors of some gradients, the sums of the others; of several minibatches
 // sums alone.
-absl::StatusOr<ExchangedBytes> GradientBytes(const Graph& graph, int workers,
-                                             int64_t batch, int accumulate) {
-  GradientTeam team;
-  if (accumulate == 1) team.workers = workers;
-  team.batch = batch;
+absl::StatusOr<ExchangedBytes> GradientBytes(const Graph& graph,
+                                             const StepOptions& options,
+                                             int64_t batch) {
   TAMER_ASSIGN_OR_RETURN(const AccumulationGraphs split,
-                         Accumulate(graph, team));
+                         Accumulate(graph, TeamOf(options, batch)));
   ExchangedBytes bytes;
   for (ValueId id : split.gather.variables()) {
     const Value& value = split.gather.value(id);
@@ -97,9 +95,11 @@ absl::StatusOr<ExchangedBytes> GradientBytes(const Graph& graph, int workers,
 
 absl::StatusOr<ExchangedBytes> BytesBetween(const Graph& graph,
                                             const ParallelDef& def, int workers,
-                                            int64_t batch, int accumulate) {
+                                            StepOptions options,
+                                            int64_t batch) {
   if (!def.has_gradients()) return AveragedBytes(graph, def);
-  return GradientBytes(graph, workers, batch, accumulate);
+  options.workers = workers;
+  return GradientBytes(graph, options, batch);
 }
 
 absl::StatusOr<nlohmann::ordered_json> OneStage(const NamedNetwork& named,
@@ -110,28 +110,27 @@ absl::StatusOr<nlohmann::ordered_json> OneStage(const NamedNetwork& named,
   const ParallelDef& def = recipe.parallel();
   const StageDef& stage = StageOf(recipe, pass);
   const int64_t batch = asked > 0 ? asked : BatchOf(recipe, stage);
-  const int accumulate = StepOptionsOf(recipe, stage).accumulate;
+  const StepOptions step = StepOptionsOf(recipe, stage);
   nlohmann::ordered_json json;
   json["stage"] = pass;
   json["batch"] = batch;
-  json["accumulate"] = accumulate;
+  json["accumulate"] = step.accumulate;
   json["average_every"] = def.average_every();
   TAMER_ASSIGN_OR_RETURN(const double seconds,
                          StepSeconds(graph, recipe.precision(), batch));
   json["step_seconds"] = seconds;
   TAMER_ASSIGN_OR_RETURN(const ExchangedBytes of_two,
-                         BytesBetween(graph, def, 2, batch, accumulate));
+                         BytesBetween(graph, def, 2, step, batch));
   json["averaged_bytes"] = of_two.summed + of_two.gathered;
   json["forecast"] = nlohmann::json::array();
   for (const double gigabits : kGigabits) {
     for (const int workers : kWorkers) {
       Network network;
       network.bits_per_second = gigabits * 1e9;
-      TAMER_ASSIGN_OR_RETURN(
-          const ExchangedBytes bytes,
-          BytesBetween(graph, def, workers, batch, accumulate));
-      const ScalingForecast forecast =
-          ForecastScaling(def, workers, bytes, seconds * accumulate, network);
+      TAMER_ASSIGN_OR_RETURN(const ExchangedBytes bytes,
+                             BytesBetween(graph, def, workers, step, batch));
+      const ScalingForecast forecast = ForecastScaling(
+          def, workers, bytes, seconds * step.accumulate, network);
       json["forecast"].push_back(
           {{"gigabits", gigabits},
            {"workers", workers},

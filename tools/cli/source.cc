@@ -96,7 +96,9 @@ absl::StatusOr<Graph> AfterPass(const NamedNetwork& named,
   if (pass == "infer") return Infer(named.network);
   for (const StageDef& stage : named.recipe.def.stage()) {
     if (stage.has_finetune() && stage.name() == pass) {
-      return Finetune(named.network, stage.finetune(), stage.solver());
+      const bool mixed = DataOf(named.recipe.def, stage).augment().has_mixup();
+      return Finetune(named.network, stage.finetune(), stage.solver(), 1,
+                      mixed);
     }
     for (const PretrainLayer& layer : stage.pretrain().layer()) {
       if (absl::StrCat(stage.name(), "/", layer.node()) == pass) {
@@ -116,10 +118,6 @@ const StageDef& StageOf(const RecipeDef& recipe, const std::string& pass) {
     if (stage.name() == pass.substr(0, pass.find('/'))) return stage;
   }
   return StageDef::default_instance();
-}
-
-int64_t BatchOf(const RecipeDef& recipe, const StageDef& stage) {
-  return stage.has_batch_size() ? stage.batch_size() : recipe.batch_size();
 }
 
 }  // namespace tamer

@@ -41,8 +41,6 @@ std::vector<std::string> PassNames(const NamedNetwork& named);
 
 // The stage that a pass is of; an empty one for "infer".
 const StageDef& StageOf(const RecipeDef& recipe, const std::string& pass);
-// Samples in its minibatches.
-int64_t BatchOf(const RecipeDef& recipe, const StageDef& stage);
 
 }  // namespace tamer
 

@@ -103,7 +103,7 @@ absl::StatusOr<TrialData> TrialData::Make(const Recipe& recipe,
   own.clear_data();
   if (own.has_finetune()) own.mutable_finetune()->clear_early_stopping();
   DataDef& source = *made.def_.mutable_data();
-  const DataDef& had = stage.has_data() ? stage.data() : recipe.def.data();
+  const DataDef& had = DataOf(recipe.def, stage);
   source = had;
   source.clear_train();
   source.clear_validation();
@@ -117,8 +117,7 @@ absl::StatusOr<TrialData> TrialData::Make(const Recipe& recipe,
 absl::StatusOr<RecipeDef> TrialData::Shortened(double share) const {
   RecipeDef def = def_;
   StageDef& stage = *def.mutable_stage(0);
-  const int batch =
-      stage.has_batch_size() ? stage.batch_size() : def.batch_size();
+  const int64_t batch = BatchOf(def, stage);
   const int whole = EpochsOf(stage);
   const int64_t least = std::min(kLeastBatches * batch, train_->size);
   const int epochs = std::clamp(
