@@ -181,6 +181,62 @@ TEST(ConvTest, SizesThatAreNoMultiples) {
   }
 }
 
+// All three products by their definition.
+void CheckProducts(const Naive& n) {
+  const Value x = Random(ImageShape(n, n.in, n.size, 2), 1);
+  const Value dy = Random(ImageShape(n, n.out, n.OutDims(), 2), 2);
+  const Value weight = Random({n.out, n.in, n.kernel[1], n.kernel[2]}, 3);
+  CheckOp(ParamsOf<op::Conv2D>(n, n.out, 2), {x, weight, Random({n.out}, 4)},
+          {}, [n](const std::vector<Doubles>& v) { return n.Forward(v); });
+  op::ConvolutionInputGradient input;
+  op::ConvGeometry& geometry = *input.mutable_geometry();
+  for (int i = 1; i < 3; ++i) {
+    geometry.add_size(n.size[i]);
+    geometry.add_kernel(n.kernel[i]);
+    geometry.add_stride(1);
+    geometry.add_dilation(1);
+    geometry.add_pad(n.before[i]);
+    geometry.add_pad(n.after[i]);
+  }
+  input.set_channels_last(n.last);
+  CheckOp(input, {dy, weight}, {}, [n](const std::vector<Doubles>& v) {
+    Doubles dx(n.batch * n.in * n.Area(n.size), 0);
+    n.ForEach([&](int a, int w, int z) { dx[a] += v[0][z] * v[1][w]; });
+    return std::vector<Doubles>{dx};
+  });
+  op::ConvolutionWeightGradient product;
+  *product.mutable_geometry() = geometry;
+  product.set_channels_last(n.last);
+  product.set_bias(true);
+  CheckOp(product, {x, dy}, {}, [n](const std::vector<Doubles>& v) {
+    Doubles dw(n.out * n.in * n.Area(n.kernel), 0), db(n.out, 0);
+    n.ForEach([&](int a, int w, int z) { dw[w] += v[0][a] * v[1][z]; });
+    for (size_t i = 0; i < v[1].size(); ++i) db[i % n.out] += v[1][i];
+    return std::vector<Doubles>{dw, db};
+  });
+}
+
+// Kernels of 3 x 3 and 5 x 5 by Winograd's algorithm: whole pieces and parts of
+// them, with and without padding, channels that fill vectors and don't.
+TEST(ConvTest, FewerMultiplications) {
+  for (int kernel : {3, 5}) {
+    const Dims window = {1, kernel, kernel};
+    for (int pad : {0, 1, 2}) {
+      const bool relu = pad == 1;
+      Naive n{3, relu ? 20 : 16, relu ? 16 : 50, 1, {1, 12, 11 + pad}, window};
+      n.before = {0, pad, pad};
+      n.after = {0, pad, pad / 2};
+      n.last = true;
+      n.activation = relu ? op::RELU : op::LINEAR;
+      SCOPED_TRACE(testing::Message() << "kernel " << kernel << " pad " << pad);
+      CheckProducts(n);
+    }
+    Naive small{1, 16, 16, 1, {1, 6, 6}, window};
+    small.last = true;
+    Check<op::Conv2D>(small, 2);
+  }
+}
+
 TEST(ConvTest, OneAndThreeDimensions) {
   for (bool last : {false, true}) {
     Naive line{2, 4, 6, 2, {1, 1, 11}, {1, 1, 3}};
@@ -241,6 +297,7 @@ TEST(ConvTest, LargeOnAnyNumberOfThreads) {
   for (bool last : {false, true}) {
     for (int64_t batch : {1, 10}) {
       CheckBits(batch, 20, 50, last);
+      CheckBits(batch, 12, 50, last);
       CheckBits(batch, 32, 48, last);
       CheckBits(batch, 1, 20, last);
     }

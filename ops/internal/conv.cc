@@ -5,6 +5,7 @@
 #include "ops/internal/conv_primitives.h"
 #include "ops/internal/conv_tiles.h"
 #include "ops/internal/primitives.h"
+#include "ops/internal/winograd.h"
 
 namespace tamer {
 namespace {
@@ -165,6 +166,7 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeConv(const ConvShape& shape,
                                                  const ConvSettings& settings) {
   const bool plain =
       settings.activation == op::LINEAR || settings.activation == op::RELU;
+  if (plain && CanWinograd(shape)) return MakeWinograd(shape, settings);
   if (plain && CanTileConv(shape)) return MakeTiledConv(shape, settings);
   TAMER_ASSIGN_OR_RETURN(auto kernel, CatchDnnl("convolution", [&] {
                            return std::make_unique<ConvKernel>(shape, settings);
@@ -181,9 +183,9 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeConv(const ConvShape& shape,
 
 absl::StatusOr<std::unique_ptr<Kernel>> MakeConvInputGradient(
     const ConvShape& shape, const ConvSettings& settings) {
-  if (!settings.bias && settings.activation == op::LINEAR &&
-      CanTileConv(shape)) {
-    return MakeTiledInputGradient(shape);
+  if (!settings.bias && settings.activation == op::LINEAR) {
+    if (CanWinograd(shape)) return MakeWinogradInputGradient(shape);
+    if (CanTileConv(shape)) return MakeTiledInputGradient(shape);
   }
   TAMER_ASSIGN_OR_RETURN(auto kernel, CatchDnnl("convolution's gradient", [&] {
                            return std::make_unique<InputGradientKernel>(

@@ -7,6 +7,7 @@
 #include "ops/internal/conv_primitives.h"
 #include "ops/internal/conv_tiles.h"
 #include "ops/internal/matmul.h"
+#include "ops/internal/winograd.h"
 
 namespace tamer {
 namespace {
@@ -160,6 +161,7 @@ class WeightGradientKernel : public Kernel {
 
 absl::StatusOr<std::unique_ptr<Kernel>> MakeConvWeightGradient(
     const ConvShape& shape, bool bias) {
+  if (CanWinograd(shape)) return MakeWinogradWeightGradient(shape, bias);
   if (CanTileConv(shape)) return MakeTiledWeightGradient(shape, bias);
   return CatchDnnl("convolution's weight gradient",
                    [&]() -> std::unique_ptr<Kernel> {

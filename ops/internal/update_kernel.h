@@ -21,7 +21,7 @@
 namespace tamer {
 
 // Elements that are worth another thread.
-constexpr int64_t kUpdateGrain = 1 << 14;
+constexpr int64_t kUpdateGrain = 1 << 13;
 
 // A state's place for a sweep that begins at element `at`.
 inline float* From(float* state, int64_t at) {
