@@ -162,8 +162,10 @@ void CheckPool(Params params, const Dims& x, const Dims& out,
 TEST(MaxPoolTest, PairsOfAnyWidth) {
   for (int64_t width : {2, 5, 24, 35}) {
     const int64_t out = width / 2;
-    CheckPool(Sized<op::MaxPool>({2}, {}, {}), {2, 2, 4, width}, {2, out},
-              {Slide(2, 2, 2, 0), Slide(out, 2, 2, 0)}, Largest);
+    for (int64_t channels : {2, 20}) {
+      CheckPool(Sized<op::MaxPool>({2}, {}, {}), {1, channels, 5, width},
+                {2, out}, {Slide(2, 2, 2, 0), Slide(out, 2, 2, 0)}, Largest);
+    }
   }
 }
 
@@ -200,6 +202,25 @@ TEST(MaxPoolTest, EqualBitsOnLargeImages) {
     // The values are other tests'; here only threads are compared.
     CheckOp(params, {Random({10, 20, 24, 24}, 5)}, {},
             [](const std::vector<Doubles>&) { return std::vector<Doubles>(); });
+  }
+}
+
+TEST(MaxPoolTest, NanIsTheLargestOfAPair) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (bool last : {false, true}) {
+    for (int at = 0; at < 4; ++at) {
+      op::MaxPool params = Sized<op::MaxPool>({2}, {}, {});
+      params.set_channels_last(last);
+      std::vector<float> x = {1, 1, 1, 1, 2, 2, 2, 2};
+      x[last ? 2 * at + 1 : 4 + at] = nan;
+      const auto result = RunOp(
+          params,
+          {last ? Floats({1, 2, 2, 2}, {1, x[1], 1, x[3], 1, x[5], 1, x[7]})
+                : Floats({1, 2, 2, 2}, x)});
+      ASSERT_TRUE(result.ok());
+      EXPECT_EQ(result->outputs[0].floats[0], 1);
+      EXPECT_TRUE(std::isnan(result->outputs[0].floats[1]));
+    }
   }
 }
 

@@ -134,7 +134,7 @@ bool InPairs(const PoolGeometry& g) {
     return axis.taps == 2 && axis.stride == 2 && axis.start[0] == 0 &&
            axis.end.back() == axis.start.back() + 2;
   };
-  return g.inner == 1 && g.axes[0].in == 1 && g.axes[0].taps == 1 &&
+  return HasPoolVectors() && g.axes[0].in == 1 && g.axes[0].taps == 1 &&
          pairs(g.axes[1]) && pairs(g.axes[2]);
 }
 
@@ -143,7 +143,7 @@ class MaxPool : public Kernel {
   MaxPool(PoolGeometry geometry, bool indices)
       : g_(std::move(geometry)),
         indices_(indices),
-        pairs_(InPairs(g_) && HasPoolVectors()),
+        pairs_(InPairs(g_)),
         vectors_(InVectors(g_)) {}
 
   absl::Status Run(const KernelArgs& args) override {
@@ -169,9 +169,12 @@ class MaxPool : public Kernel {
     const int64_t out = g_.axes[2].out;
     if (pairs_) {
       auto* bytes = static_cast<uint8_t*>(places.data);
-      const float* above = plane + RowOf(g_, 0, box.y0);
-      return MaxOfPairs(above, above + g_.axes[2].in, out, y + at,
-                        bytes == nullptr ? nullptr : bytes + at);
+      if (bytes != nullptr) bytes += at;
+      const float* above = plane + RowOf(g_, 0, box.y0) * g_.inner;
+      const float* below = above + g_.axes[2].in * g_.inner;
+      return g_.inner == 1
+                 ? MaxOfPairs(above, below, out, y + at, bytes)
+                 : MaxOfQuads(above, below, out, g_.inner, y + at, bytes);
     }
     int32_t place[kChunk];
     if (g_.inner == 1) {
@@ -208,9 +211,7 @@ class MaxPool : public Kernel {
 class MaxPoolGradient : public Kernel {
  public:
   explicit MaxPoolGradient(PoolGeometry geometry)
-      : g_(std::move(geometry)),
-        pairs_(InPairs(g_) && HasPoolVectors()),
-        vectors_(InVectors(g_)) {
+      : g_(std::move(geometry)), pairs_(InPairs(g_)), vectors_(InVectors(g_)) {
     for (int64_t z = 0; z < g_.axes[0].taps; ++z) {
       for (int64_t y = 0; y < g_.axes[1].taps; ++y) {
         for (int64_t x = 0; x < g_.axes[2].taps; ++x) {
@@ -224,7 +225,7 @@ class MaxPoolGradient : public Kernel {
     const float* dy = args.inputs[0].floats();
     const Places places{args.inputs[1].data, g_.small()};
     float* dx = args.outputs[0].floats();
-    const int64_t chunks = (g_.inner + kChunk - 1) / kChunk;
+    const int64_t chunks = pairs_ ? 1 : (g_.inner + kChunk - 1) / kChunk;
     const int64_t size = g_.plane_in() / chunks;
     ForUnits(g_.planes * chunks, size, [&](int64_t u, int64_t end) {
       for (; u < end; ++u) {
@@ -294,10 +295,16 @@ class MaxPoolGradient : public Kernel {
     }
   }
   void Pairs(const float* dy, const uint8_t* place, float* plane) const {
-    const int64_t in = g_.axes[2].in, out = g_.axes[2].out;
+    const int64_t in = g_.axes[2].in * g_.inner;
+    const int64_t out = g_.axes[2].out * g_.inner;
     for (int64_t y = 0; y < g_.axes[1].out; ++y) {
       float* row = plane + 2 * y * in;
-      PairsOfMax(dy + y * out, place + y * out, out, row, row + in);
+      if (g_.inner == 1) {
+        PairsOfMax(dy + y * out, place + y * out, out, row, row + in);
+      } else {
+        QuadsOfMax(dy + y * out, place + y * out, g_.axes[2].out, g_.inner, row,
+                   row + in);
+      }
       std::fill(row + 2 * out, row + in, 0.0f);
       std::fill(row + in + 2 * out, row + 2 * in, 0.0f);
     }

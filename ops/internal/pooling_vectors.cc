@@ -154,6 +154,75 @@ void PairsOfMax(const float* dy, const uint8_t* place, int64_t n, float* above,
   }
 }
 
+namespace {
+
+// Four numbers and where the largest stands, the first of equal ones; a NaN is
+// larger than all numbers.
+struct Quad {
+  __m512 best;
+  __m512i place;
+};
+inline Quad LargestOf(const __m512* v) {
+  Quad quad{v[0], _mm512_setzero_si512()};
+  const __mmask16 strange = _mm512_cmp_ps_mask(v[0], v[1], _CMP_UNORD_Q) |
+                            _mm512_cmp_ps_mask(v[2], v[3], _CMP_UNORD_Q);
+  if (__builtin_expect(strange != 0, 0)) {
+    for (int tap = 1; tap < 4; ++tap)
+      Take(v[tap], tap, &quad.best, &quad.place);
+    return quad;
+  }
+  for (int tap = 1; tap < 4; ++tap) {
+    const __mmask16 take = _mm512_cmp_ps_mask(v[tap], quad.best, _CMP_GT_OQ);
+    quad.best = _mm512_max_ps(v[tap], quad.best);
+    quad.place =
+        _mm512_mask_mov_epi32(quad.place, take, _mm512_set1_epi32(tap));
+  }
+  return quad;
+}
+
+}  // namespace
+
+void MaxOfQuads(const float* above, const float* below, int64_t n,
+                int64_t channels, float* y, uint8_t* place) {
+  for (int64_t c = 0; c < channels; c += kLanes) {
+    const __mmask16 mask = tiles::MaskOf(channels - c);
+    for (int64_t i = 0; i < n; ++i) {
+      const float* top = above + 2 * i * channels + c;
+      const float* bottom = below + 2 * i * channels + c;
+      const __m512 v[4] = {_mm512_maskz_loadu_ps(mask, top),
+                           _mm512_maskz_loadu_ps(mask, top + channels),
+                           _mm512_maskz_loadu_ps(mask, bottom),
+                           _mm512_maskz_loadu_ps(mask, bottom + channels)};
+      const Quad quad = LargestOf(v);
+      _mm512_mask_storeu_ps(y + i * channels + c, mask, quad.best);
+      if (place != nullptr) {
+        _mm512_mask_cvtepi32_storeu_epi8(place + i * channels + c, mask,
+                                         quad.place);
+      }
+    }
+  }
+}
+
+void QuadsOfMax(const float* dy, const uint8_t* place, int64_t n,
+                int64_t channels, float* above, float* below) {
+  for (int64_t c = 0; c < channels; c += kLanes) {
+    const __mmask16 mask = tiles::MaskOf(channels - c);
+    for (int64_t i = 0; i < n; ++i) {
+      const __m512 value = _mm512_maskz_loadu_ps(mask, dy + i * channels + c);
+      const __m512i at = _mm512_cvtepu8_epi32(
+          _mm_maskz_loadu_epi8(mask, place + i * channels + c));
+      float* top = above + 2 * i * channels + c;
+      float* bottom = below + 2 * i * channels + c;
+      float* to[4] = {top, top + channels, bottom, bottom + channels};
+      for (int tap = 0; tap < 4; ++tap) {
+        const __mmask16 here =
+            _mm512_cmpeq_epi32_mask(at, _mm512_set1_epi32(tap));
+        _mm512_mask_storeu_ps(to[tap], mask, _mm512_maskz_mov_ps(here, value));
+      }
+    }
+  }
+}
+
 void MaxOfBox(const float* x, const TapBox& box, int64_t n, float* y,
               uint8_t* place) {
   for (int64_t c = 0; c < n; c += kLanes) {
@@ -208,6 +277,10 @@ TAMER_END_TILES
 
 void MaxOfPairs(const float*, const float*, int64_t, float*, uint8_t*) {}
 void PairsOfMax(const float*, const uint8_t*, int64_t, float*, float*) {}
+void MaxOfQuads(const float*, const float*, int64_t, int64_t, float*,
+                uint8_t*) {}
+void QuadsOfMax(const float*, const uint8_t*, int64_t, int64_t, float*,
+                float*) {}
 void MaxOfBox(const float*, const TapBox&, int64_t, float*, uint8_t*) {}
 void BoxOfMax(const float*, const uint8_t*, const TapBox&, int64_t, float*) {}
 

@@ -46,6 +46,12 @@ void MaxOfPairs(const float* above, const float* below, int64_t n, float* y,
 void PairsOfMax(const float* dy, const uint8_t* place, int64_t n, float* above,
                 float* below);
 
+// The same with channels last: pixels of `channels` numbers.
+void MaxOfQuads(const float* above, const float* below, int64_t n,
+                int64_t channels, float* y, uint8_t* place);
+void QuadsOfMax(const float* dy, const uint8_t* place, int64_t n,
+                int64_t channels, float* above, float* below);
+
 // The maximum of a window whose first element is `x`, for n channels.
 void MaxOfBox(const float* x, const TapBox& box, int64_t n, float* y,
               uint8_t* place);

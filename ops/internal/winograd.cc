@@ -232,8 +232,12 @@ bool CanWinograd(const ConvShape& shape) {
       std::max(shape.in, shape.out) > kMost) {
     return false;
   }
-  // Multiplications.
-  return kAll * pieces * 3 <= results * kernel * kernel * 2;
+  // Multiplications for a channel and a filter, with half as much again for the
+  // way to the points and back; what the filters take to get there is as much
+  // time, on two threads, as so many more.
+  constexpr int64_t kFilters = 1800;
+  return shape.batch * kAll * pieces * 3 / 2 + kFilters <=
+         shape.batch * results * kernel * kernel;
 }
 
 std::unique_ptr<Kernel> MakeWinograd(const ConvShape& shape,
