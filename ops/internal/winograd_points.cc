@@ -1,7 +1,5 @@
 #include "ops/internal/winograd_points.h"
 
-#include "ops/internal/prefetch.h"
-
 #if TAMER_TILES
 
 namespace tamer {
@@ -99,22 +97,6 @@ TAMER_INLINE void ResultMapBack(const Six& x, __m512* y) {
   y[3] = Plus(Plus(difference1, 8, difference2), m[5]);
 }
 
-// Row i of G, which evaluates a filter at the points, scaled.
-template <int kKernel>
-struct FilterMap {
-  static constexpr float kAt[] = {0, 1, -1, 2, -2};
-  static constexpr float kScale[] = {1 / 4.0f, -1 / 6.0f, -1 / 6.0f, 1 / 24.0f,
-                                     1 / 24.0f};
-  FilterMap() {
-    for (int i = 0; i + 1 < kPoints; ++i) {
-      float power = kScale[i];
-      for (int k = 0; k < kKernel; ++k, power *= kAt[i]) at[i][k] = power;
-    }
-    for (int k = 0; k < kKernel; ++k) at[kPoints - 1][k] = k + 1 == kKernel;
-  }
-  float at[kPoints][kKernel];
-};
-
 template <int kSide>
 TAMER_INLINE void ResultRowsOf(const float* image, int64_t step, int64_t rows,
                                int64_t n, int begin, int end, Rows to) {
@@ -188,91 +170,6 @@ TAMER_INLINE void FinishPieceOf(Points from, int64_t channels,
         if (finish.relu) value = _mm512_max_ps(value, _mm512_setzero_ps());
         _mm512_mask_storeu_ps(to + k * step + x * channels + c, mask, value);
       }
-    }
-  }
-}
-
-// 16 columns of a row of a weight, number by number: which lie apart.
-template <int kKernel>
-struct Block {
-  static constexpr int kNumbers = kKernel * kKernel;
-  alignas(64) float at[kNumbers][kLanes];
-
-  void Gather(const float* from, int64_t step, int64_t columns) {
-    for (int64_t l = 0; l < columns; ++l) {
-      for (int k = 0; k < kNumbers; ++k) at[k][l] = from[l * step + k];
-    }
-    for (int64_t l = columns; l < kLanes; ++l) {
-      for (int k = 0; k < kNumbers; ++k) at[k][l] = 0;
-    }
-  }
-  void Scatter(int64_t step, int64_t columns, float* to) const {
-    for (int64_t l = 0; l < columns; ++l) {
-      for (int k = 0; k < kNumbers; ++k) to[l * step + k] = at[k][l];
-    }
-  }
-};
-
-template <int kKernel>
-void FilterPointsOf(const Filters& f, const float* weight, int64_t begin,
-                    int64_t end, float* to) {
-  const FilterMap<kKernel> map;
-  Block<kKernel> block;
-  for (int64_t r = begin; r < end; ++r) {
-    for (int64_t c = 0; c < f.columns; c += kLanes) {
-      block.Gather(weight + r * f.row_step + c * f.column_step, f.column_step,
-                   std::min<int64_t>(kLanes, f.columns - c));
-      for (int i = 0; i < kPoints; ++i) {
-        __m512 down[kKernel];
-        for (int x = 0; x < kKernel; ++x) {
-          down[x] = _mm512_setzero_ps();
-          for (int y = 0; y < kKernel; ++y) {
-            down[x] = Plus(down[x], map.at[i][y],
-                           _mm512_load_ps(block.at[y * kKernel + x]));
-          }
-        }
-        for (int j = 0; j < kPoints; ++j) {
-          __m512 sum = _mm512_setzero_ps();
-          for (int x = 0; x < kKernel; ++x) {
-            sum = Plus(sum, map.at[j][x], down[x]);
-          }
-          _mm512_storeu_ps(to + ((kPoints * i + j) * f.rows + r) * f.width + c,
-                           sum);
-        }
-      }
-    }
-  }
-}
-
-template <int kKernel>
-void FilterGradientOf(const Filters& f, const float* from, int64_t begin,
-                      int64_t end, float* gradient) {
-  const FilterMap<kKernel> map;
-  Block<kKernel> block;
-  for (int64_t r = begin; r < end; ++r) {
-    for (int64_t c = 0; c < f.columns; c += kLanes) {
-      __m512 across[kPoints][kKernel];
-      for (int i = 0; i < kPoints; ++i) {
-        for (int x = 0; x < kKernel; ++x) across[i][x] = _mm512_setzero_ps();
-        for (int j = 0; j < kPoints; ++j) {
-          const __m512 point = _mm512_loadu_ps(
-              from + ((kPoints * i + j) * f.rows + r) * f.width + c);
-          for (int x = 0; x < kKernel; ++x) {
-            across[i][x] = Plus(across[i][x], map.at[j][x], point);
-          }
-        }
-      }
-      for (int y = 0; y < kKernel; ++y) {
-        for (int x = 0; x < kKernel; ++x) {
-          __m512 sum = _mm512_setzero_ps();
-          for (int i = 0; i < kPoints; ++i) {
-            sum = Plus(sum, map.at[i][y], across[i][x]);
-          }
-          _mm512_store_ps(block.at[y * kKernel + x], sum);
-        }
-      }
-      block.Scatter(f.column_step, std::min<int64_t>(kLanes, f.columns - c),
-                    gradient + r * f.row_step + c * f.column_step);
     }
   }
 }
@@ -371,22 +268,6 @@ void FinishPiece(int side, Points from, int64_t channels, const Finish& finish,
                  int64_t rows, int64_t columns, float* to, int64_t step) {
   side == 2 ? FinishPieceOf<2>(from, channels, finish, rows, columns, to, step)
             : FinishPieceOf<4>(from, channels, finish, rows, columns, to, step);
-}
-
-void FilterPoints(const Filters& filters, const float* weight, int64_t begin,
-                  int64_t end, float* to) {
-  // The other core may have updated some of it.
-  Prefetch(weight,
-           filters.rows * filters.columns * filters.kernel * filters.kernel);
-  filters.kernel == 3 ? FilterPointsOf<3>(filters, weight, begin, end, to)
-                      : FilterPointsOf<5>(filters, weight, begin, end, to);
-}
-
-void FilterGradient(const Filters& filters, const float* from, int64_t begin,
-                    int64_t end, float* gradient) {
-  filters.kernel == 3
-      ? FilterGradientOf<3>(filters, from, begin, end, gradient)
-      : FilterGradientOf<5>(filters, from, begin, end, gradient);
 }
 
 TAMER_END_TILES
