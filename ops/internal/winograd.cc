@@ -26,14 +26,8 @@ class Forward : public Kernel {
         panels_(PanelTilesOf(shape.out)),
         bias_(settings.bias),
         relu_(settings.activation == op::RELU),
-        team_(TeamSize()) {
-    filters_.kernel = g_.kernel;
-    filters_.columns = g_.out;
-    filters_.column_step = g_.in * g_.kernel * g_.kernel;
-    filters_.rows = g_.in;
-    filters_.row_step = g_.kernel * g_.kernel;
-    filters_.width = width_;
-  }
+        filters_(g_.WithColumns(/*filters=*/true)),
+        team_(TeamSize()) {}
 
   absl::Status Run(const KernelArgs& args) override {
     OnTeam(/*alone=*/false, [&](int thread, int threads) {
@@ -55,7 +49,8 @@ class Forward : public Kernel {
             image = g_.Image(args.inputs[0].floats(), b, room.image);
           }
           sample = b;
-          ToPoints(image, (line + l) % g_.lines, l, room);
+          g_.ImageLine(image, (line + l) % g_.lines, 0, kPoints, room, l,
+                       g_.pieces());
         }
         for (int p = 0; p < kAll; ++p) {
           Multiply(panels_,
@@ -75,19 +70,6 @@ class Forward : public Kernel {
 
  private:
   int64_t FilterFloats() const { return kAll * g_.in * width_; }
-
-  // Line `at` of an image, which is number `l` of the block.
-  void ToPoints(const float* image, int64_t at, int64_t l,
-                const Room& room) const {
-    const Rows& rows = room.rows;
-    winograd::ImageRows(image + at * g_.side * g_.w * g_.in, g_.w * g_.in,
-                        g_.w * g_.in, 0, kPoints, rows);
-    for (int64_t x = 0; x < g_.across; ++x) {
-      winograd::ImagePiece(
-          {rows.at + x * g_.side * g_.in, rows.step}, g_.in, 0, kPoints,
-          {room.x + (l * g_.across + x) * g_.in, g_.pieces() * g_.in});
-    }
-  }
 
   void FromPoints(const KernelArgs& args, int64_t line, int64_t l,
                   const Room& room) const {
@@ -109,8 +91,8 @@ class Forward : public Kernel {
   const int64_t width_;  // of a row of products
   const std::vector<PanelTiles> panels_;
   const bool bias_, relu_;
+  const winograd::Filters filters_;
   const int team_;
-  winograd::Filters filters_;
 };
 
 // Threads share samples: pieces of one overlap in its gradient.
@@ -120,14 +102,8 @@ class InputGradient : public Kernel {
       : g_(shape),
         width_(InLanes(shape.in)),
         panels_(PanelTilesOf(shape.in)),
-        team_(TeamSize()) {
-    filters_.kernel = g_.kernel;
-    filters_.columns = g_.in;
-    filters_.column_step = g_.kernel * g_.kernel;
-    filters_.rows = g_.out;
-    filters_.row_step = g_.in * g_.kernel * g_.kernel;
-    filters_.width = width_;
-  }
+        filters_(g_.WithColumns(/*filters=*/false)),
+        team_(TeamSize()) {}
 
   absl::Status Run(const KernelArgs& args) override {
     OnTeam(/*alone=*/false, [&](int thread, int threads) {
@@ -161,7 +137,9 @@ class InputGradient : public Kernel {
     std::memset(image, 0, g_.h * g_.w * g_.in * 4);
     for (int64_t line = 0; line < g_.lines; line += Lines()) {
       const int64_t n = std::min(Lines(), g_.lines - line);
-      for (int64_t l = 0; l < n; ++l) ToPoints(dy, line + l, l, room);
+      for (int64_t l = 0; l < n; ++l) {
+        g_.ResultLine(dy, line + l, 0, kPoints, room, l, Pieces());
+      }
       for (int p = 0; p < kAll; ++p) {
         Multiply(panels_,
                  {room.y + p * Pieces() * g_.out, g_.out, 1, n * g_.across,
@@ -171,22 +149,6 @@ class InputGradient : public Kernel {
       for (int64_t l = 0; l < n; ++l) AddLine(l, room, image, line + l);
     }
     if (g_.padded()) g_.FromImage(image, dx);
-  }
-
-  void ToPoints(const float* dy, int64_t line, int64_t l,
-                const Room& room) const {
-    const Rows& rows = room.rows;
-    const int64_t y = line * g_.side;
-    if (g_.across * g_.side > g_.ow) {
-      std::memset(rows.at, 0, g_.RowsFloats() * 4);
-    }
-    winograd::ResultRows(g_.side, dy + y * g_.ow * g_.out, g_.ow * g_.out,
-                         g_.oh - y, g_.ow * g_.out, 0, kPoints, rows);
-    for (int64_t x = 0; x < g_.across; ++x) {
-      winograd::ResultPiece(
-          g_.side, {rows.at + x * g_.side * g_.out, rows.step}, g_.out, 0,
-          kPoints, {room.y + (l * g_.across + x) * g_.out, Pieces() * g_.out});
-    }
   }
 
   void AddLine(int64_t l, const Room& room, float* image, int64_t line) const {
@@ -204,8 +166,8 @@ class InputGradient : public Kernel {
   const winograd::Geometry g_;
   const int64_t width_;
   const std::vector<PanelTiles> panels_;
+  const winograd::Filters filters_;
   const int team_;
-  winograd::Filters filters_;
 };
 
 }  // namespace

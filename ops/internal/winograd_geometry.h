@@ -98,6 +98,45 @@ struct Geometry {
     }
   }
 
+  // The weight with filters as columns, or channels.
+  Filters WithColumns(bool filters) const {
+    const int64_t numbers = int64_t{1} * kernel * kernel;
+    Filters f;
+    f.kernel = kernel;
+    f.columns = filters ? out : in;
+    f.column_step = filters ? in * numbers : numbers;
+    f.rows = filters ? in : out;
+    f.row_step = filters ? numbers : in * numbers;
+    f.width = tiles::InLanes(f.columns);
+    return f;
+  }
+
+  // A line of the image, and of the result's gradient `dy`, which is one
+  // sample's: its pieces' points (i, 0 .. 5) for i in [begin, end), to number
+  // `l` of a block of `pieces`.
+  void ImageLine(const float* image, int64_t line, int begin, int end,
+                 const Room& room, int64_t l, int64_t pieces) const {
+    ImageRows(image + line * side * w * in, w * in, w * in, begin, end,
+              room.rows);
+    for (int64_t i = 0; i < across; ++i) {
+      ImagePiece({room.rows.at + i * side * in, room.rows.step}, in, begin, end,
+                 {room.x + (l * across + i) * in, pieces * in});
+    }
+  }
+  void ResultLine(const float* dy, int64_t line, int begin, int end,
+                  const Room& room, int64_t l, int64_t pieces) const {
+    const int64_t y = line * side;
+    if (across * side > ow) {
+      std::memset(room.rows.at, 0, RowsFloats() * sizeof(float));
+    }
+    ResultRows(side, dy + y * ow * out, ow * out, oh - y, ow * out, begin, end,
+               room.rows);
+    for (int64_t i = 0; i < across; ++i) {
+      ResultPiece(side, {room.rows.at + i * side * out, room.rows.step}, out,
+                  begin, end, {room.y + (l * across + i) * out, pieces * out});
+    }
+  }
+
   int64_t batch, in, out;
   int kernel, side;
   int64_t oh, ow, raw_h, raw_w, top, left;

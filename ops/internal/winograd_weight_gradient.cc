@@ -15,7 +15,6 @@ using winograd::kAll;
 using winograd::kPoints;
 using winograd::Multiply;
 using winograd::Room;
-using winograd::Rows;
 
 // At each point the gradient is a sum over pieces. The minibatch is cut in two
 // parts, whatever the number of threads, whose gradients are added: so each
@@ -29,14 +28,8 @@ class WeightGradient : public Kernel {
         panels_(PanelTilesOf(shape.out)),
         parts_(shape.batch > 1 ? 2 : 1),
         bias_(bias),
-        team_(TeamSize()) {
-    filters_.kernel = g_.kernel;
-    filters_.columns = g_.out;
-    filters_.column_step = g_.in * g_.kernel * g_.kernel;
-    filters_.rows = g_.in;
-    filters_.row_step = g_.kernel * g_.kernel;
-    filters_.width = width_;
-  }
+        filters_(g_.WithColumns(/*filters=*/true)),
+        team_(TeamSize()) {}
 
   absl::Status Run(const KernelArgs& args) override {
     ForShares([&](int thread, const Share& share) {
@@ -121,8 +114,8 @@ class WeightGradient : public Kernel {
     const int64_t first = Samples(part).begin * g_.lines;
     const int64_t end = Samples(part).end * g_.lines;
     // Rows of the points.
-    const IndexRange of{points.begin / kPoints,
-                        (points.end + kPoints - 1) / kPoints};
+    const auto begin = static_cast<int>(points.begin / kPoints);
+    const auto last = static_cast<int>((points.end - 1) / kPoints);
     int64_t sample = -1;
     const float* image = nullptr;
     for (int64_t line = first; line < end; line += g_.block) {
@@ -133,9 +126,9 @@ class WeightGradient : public Kernel {
           image = g_.Image(args.inputs[0].floats(), b, room.image);
         }
         sample = b;
-        ImageLine(image, y, of, room.rows, room.x + l * g_.across * g_.in);
-        ResultLine(args.inputs[1].floats() + b * g_.oh * g_.ow * g_.out, y, of,
-                   room.rows, room.y + l * g_.across * g_.out);
+        g_.ImageLine(image, y, begin, last + 1, room, l, g_.pieces());
+        g_.ResultLine(args.inputs[1].floats() + b * g_.oh * g_.ow * g_.out, y,
+                      begin, last + 1, room, l, g_.pieces());
       }
       for (int64_t p = points.begin; p < points.end; ++p) {
         Multiply(panels_,
@@ -143,35 +136,6 @@ class WeightGradient : public Kernel {
                   n * g_.across, room.y + p * g_.pieces() * g_.out, g_.out,
                   sums + p * g_.in * width_, width_, line > first});
       }
-    }
-  }
-
-  // Rows `of` of the points of a line's pieces.
-  void ImageLine(const float* image, int64_t line, IndexRange of, Rows rows,
-                 float* to) const {
-    winograd::ImageRows(image + line * g_.side * g_.w * g_.in, g_.w * g_.in,
-                        g_.w * g_.in, static_cast<int>(of.begin),
-                        static_cast<int>(of.end), rows);
-    for (int64_t i = 0; i < g_.across; ++i) {
-      winograd::ImagePiece({rows.at + i * g_.side * g_.in, rows.step}, g_.in,
-                           static_cast<int>(of.begin), static_cast<int>(of.end),
-                           {to + i * g_.in, g_.pieces() * g_.in});
-    }
-  }
-  void ResultLine(const float* dy, int64_t line, IndexRange of, Rows rows,
-                  float* to) const {
-    const int64_t y = line * g_.side;
-    if (g_.across * g_.side > g_.ow) {
-      std::memset(rows.at, 0, g_.RowsFloats() * 4);
-    }
-    winograd::ResultRows(g_.side, dy + y * g_.ow * g_.out, g_.ow * g_.out,
-                         g_.oh - y, g_.ow * g_.out, static_cast<int>(of.begin),
-                         static_cast<int>(of.end), rows);
-    for (int64_t i = 0; i < g_.across; ++i) {
-      winograd::ResultPiece(
-          g_.side, {rows.at + i * g_.side * g_.out, rows.step}, g_.out,
-          static_cast<int>(of.begin), static_cast<int>(of.end),
-          {to + i * g_.out, g_.pieces() * g_.out});
     }
   }
 
@@ -190,8 +154,8 @@ class WeightGradient : public Kernel {
   const std::vector<PanelTiles> panels_;
   const int parts_;
   const bool bias_;
+  const winograd::Filters filters_;
   const int team_;
-  winograd::Filters filters_;
 };
 
 }  // namespace
