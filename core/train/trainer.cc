@@ -122,8 +122,9 @@ absl::Status Run::CheckStage(int index) {
       }
     }
     if (stage.has_finetune()) {
-      TAMER_ASSIGN_OR_RETURN(const FinetuneSetup setup,
-                             SetUpFinetuning(run_.network, stage, data->mixes(), {}));
+      TAMER_ASSIGN_OR_RETURN(
+          const FinetuneSetup setup,
+          SetUpFinetuning(run_.network, stage, data->mixes(), {}));
       return CheckFits(setup.graphs[0].second, *data->train);
     }
     for (const PretrainLayer& layer : stage.pretrain().layer()) {
