@@ -39,6 +39,19 @@ inline std::vector<PanelTiles> PanelTilesOf(int64_t columns) {
   return all;
 }
 
+// A sample [raw_h, raw_w, channels] at (top, left) of one [h, w, channels] that
+// is zero elsewhere.
+struct Padding {
+  int64_t raw_h, raw_w, top, left, h, w, channels;
+};
+inline void Pad(const Padding& p, const float* raw, float* to) {
+  std::memset(to, 0, p.h * p.w * p.channels * 4);
+  for (int64_t i = 0; i < p.raw_h; ++i) {
+    std::memcpy(to + ((p.top + i) * p.w + p.left) * p.channels,
+                raw + i * p.raw_w * p.channels, p.raw_w * p.channels * 4);
+  }
+}
+
 // A convolution of images with channels last as tiles see it: two spatial
 // dimensions, the input with its padding.
 struct Geometry {
@@ -64,11 +77,7 @@ struct Geometry {
   const float* Image(const float* x, int64_t b, float* scratch) const {
     const float* raw = x + b * RawSample();
     if (!padded()) return raw;
-    std::memset(scratch, 0, h * w * in * 4);
-    for (int64_t i = 0; i < raw_h; ++i) {
-      std::memcpy(scratch + ((top + i) * w + left) * in, raw + i * raw_w * in,
-                  raw_w * in * 4);
-    }
+    Pad({raw_h, raw_w, top, left, h, w, in}, raw, scratch);
     return scratch;
   }
 

@@ -167,8 +167,9 @@ inline Quad LargestOf(const __m512* v) {
   const __mmask16 strange = _mm512_cmp_ps_mask(v[0], v[1], _CMP_UNORD_Q) |
                             _mm512_cmp_ps_mask(v[2], v[3], _CMP_UNORD_Q);
   if (__builtin_expect(strange != 0, 0)) {
-    for (int tap = 1; tap < 4; ++tap)
+    for (int tap = 1; tap < 4; ++tap) {
       Take(v[tap], tap, &quad.best, &quad.place);
+    }
     return quad;
   }
   for (int tap = 1; tap < 4; ++tap) {

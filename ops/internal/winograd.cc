@@ -8,13 +8,11 @@ namespace tamer {
 
 namespace {
 
-using tiles::InLanes;
 using tiles::PanelTiles;
 using tiles::PanelTilesOf;
 using winograd::kAll;
 using winograd::kPoints;
 using winograd::Multiply;
-using winograd::Points;
 using winograd::Room;
 using winograd::Rows;
 
@@ -22,7 +20,6 @@ class Forward : public Kernel {
  public:
   Forward(const ConvShape& shape, const ConvSettings& settings)
       : g_(shape),
-        width_(InLanes(shape.out)),
         panels_(PanelTilesOf(shape.out)),
         bias_(settings.bias),
         relu_(settings.activation == op::RELU),
@@ -33,9 +30,8 @@ class Forward : public Kernel {
     OnTeam(/*alone=*/false, [&](int thread, int threads) {
       threads = std::min(threads, team_);
       if (thread >= threads) return;
-      const Room room = g_.RoomOf(args.scratch, thread, FilterFloats());
-      winograd::FilterPoints(filters_, args.inputs[1].floats(), 0, g_.in,
-                             room.filters);
+      const Room room = g_.RoomOf(args.scratch, thread, filters_.floats());
+      winograd::FilterPoints(filters_, args.inputs[1].floats(), room.filters);
       const int64_t lines = g_.batch * g_.lines;
       int64_t sample = -1;
       const float* image = nullptr;
@@ -55,8 +51,9 @@ class Forward : public Kernel {
         for (int p = 0; p < kAll; ++p) {
           Multiply(panels_,
                    {room.x + p * g_.pieces() * g_.in, g_.in, 1, n * g_.across,
-                    g_.in, room.filters + p * g_.in * width_, width_,
-                    room.y + p * g_.pieces() * width_, width_, false});
+                    g_.in, room.filters + p * g_.in * filters_.width,
+                    filters_.width, room.y + p * g_.pieces() * filters_.width,
+                    filters_.width, false});
         }
         for (int64_t l = 0; l < n; ++l) FromPoints(args, line + l, l, room);
       }
@@ -65,12 +62,10 @@ class Forward : public Kernel {
   }
 
   int64_t scratch_bytes() const override {
-    return team_ * g_.RoomFloats(FilterFloats()) * 4;
+    return team_ * g_.RoomFloats(filters_.floats()) * 4;
   }
 
  private:
-  int64_t FilterFloats() const { return kAll * g_.in * width_; }
-
   void FromPoints(const KernelArgs& args, int64_t line, int64_t l,
                   const Room& room) const {
     const int64_t b = line / g_.lines, y = line % g_.lines * g_.side;
@@ -80,15 +75,15 @@ class Forward : public Kernel {
     float* to = args.outputs[0].floats() + (b * g_.oh + y) * g_.ow * g_.out;
     for (int64_t i = 0; i < g_.across; ++i) {
       const int64_t x = i * g_.side;
-      winograd::FinishPiece(
-          g_.side,
-          {room.y + (l * g_.across + i) * width_, g_.pieces() * width_}, g_.out,
-          finish, g_.oh - y, g_.ow - x, to + x * g_.out, g_.ow * g_.out);
+      winograd::FinishPiece(g_.side,
+                            {room.y + (l * g_.across + i) * filters_.width,
+                             g_.pieces() * filters_.width},
+                            g_.out, finish, g_.oh - y, g_.ow - x,
+                            to + x * g_.out, g_.ow * g_.out);
     }
   }
 
   const winograd::Geometry g_;
-  const int64_t width_;  // of a row of products
   const std::vector<PanelTiles> panels_;
   const bool bias_, relu_;
   const winograd::Filters filters_;
@@ -100,7 +95,6 @@ class InputGradient : public Kernel {
  public:
   explicit InputGradient(const ConvShape& shape)
       : g_(shape),
-        width_(InLanes(shape.in)),
         panels_(PanelTilesOf(shape.in)),
         filters_(g_.WithColumns(/*filters=*/false)),
         team_(TeamSize()) {}
@@ -109,9 +103,8 @@ class InputGradient : public Kernel {
     OnTeam(/*alone=*/false, [&](int thread, int threads) {
       threads = std::min(threads, team_);
       if (thread >= threads) return;
-      const Room room = g_.RoomOf(args.scratch, thread, FilterFloats());
-      winograd::FilterPoints(filters_, args.inputs[1].floats(), 0, g_.out,
-                             room.filters);
+      const Room room = g_.RoomOf(args.scratch, thread, filters_.floats());
+      winograd::FilterPoints(filters_, args.inputs[1].floats(), room.filters);
       for (int64_t b = g_.batch * thread / threads,
                    end = g_.batch * (thread + 1) / threads;
            b < end; ++b) {
@@ -123,11 +116,10 @@ class InputGradient : public Kernel {
   }
 
   int64_t scratch_bytes() const override {
-    return team_ * g_.RoomFloats(FilterFloats()) * 4;
+    return team_ * g_.RoomFloats(filters_.floats()) * 4;
   }
 
  private:
-  int64_t FilterFloats() const { return kAll * g_.out * width_; }
   // Lines of a block, which is of one sample.
   int64_t Lines() const { return std::min(g_.block, g_.lines); }
   int64_t Pieces() const { return Lines() * g_.across; }
@@ -141,10 +133,11 @@ class InputGradient : public Kernel {
         g_.ResultLine(dy, line + l, 0, kPoints, room, l, Pieces());
       }
       for (int p = 0; p < kAll; ++p) {
-        Multiply(panels_,
-                 {room.y + p * Pieces() * g_.out, g_.out, 1, n * g_.across,
-                  g_.out, room.filters + p * g_.out * width_, width_,
-                  room.x + p * Pieces() * width_, width_, false});
+        Multiply(
+            panels_,
+            {room.y + p * Pieces() * g_.out, g_.out, 1, n * g_.across, g_.out,
+             room.filters + p * g_.out * filters_.width, filters_.width,
+             room.x + p * Pieces() * filters_.width, filters_.width, false});
       }
       for (int64_t l = 0; l < n; ++l) AddLine(l, room, image, line + l);
     }
@@ -155,16 +148,15 @@ class InputGradient : public Kernel {
     const Rows& rows = room.rows;
     std::memset(rows.at, 0, g_.RowsFloats() * 4);
     for (int64_t x = 0; x < g_.across; ++x) {
-      winograd::AddPiece(
-          {room.x + (l * g_.across + x) * width_, Pieces() * width_}, g_.in,
-          {rows.at + x * g_.side * g_.in, rows.step});
+      winograd::AddPiece({room.x + (l * g_.across + x) * filters_.width,
+                          Pieces() * filters_.width},
+                         g_.in, {rows.at + x * g_.side * g_.in, rows.step});
     }
     winograd::AddRows(rows, g_.w * g_.in, image + line * g_.side * g_.w * g_.in,
                       g_.w * g_.in);
   }
 
   const winograd::Geometry g_;
-  const int64_t width_;
   const std::vector<PanelTiles> panels_;
   const winograd::Filters filters_;
   const int team_;

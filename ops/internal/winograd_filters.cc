@@ -97,11 +97,10 @@ struct Block {
 };
 
 template <int kKernel>
-void FilterPointsOf(const Filters& f, const float* weight, int64_t begin,
-                    int64_t end, float* to) {
+void FilterPointsOf(const Filters& f, const float* weight, float* to) {
   const FilterMap<kKernel> map;
   Block<kKernel> block;
-  for (int64_t r = begin; r < end; ++r) {
+  for (int64_t r = 0; r < f.rows; ++r) {
     for (int64_t c = 0; c < f.columns; c += kLanes) {
       block.Gather(weight + r * f.row_step + c * f.column_step, f.column_step,
                    std::min<int64_t>(kLanes, f.columns - c));
@@ -161,13 +160,12 @@ void FilterGradientOf(const Filters& f, const float* from, int64_t begin,
 
 }  // namespace
 
-void FilterPoints(const Filters& filters, const float* weight, int64_t begin,
-                  int64_t end, float* to) {
+void FilterPoints(const Filters& filters, const float* weight, float* to) {
   // The other core may have updated some of it.
   Prefetch(weight,
            filters.rows * filters.columns * filters.kernel * filters.kernel);
-  filters.kernel == 3 ? FilterPointsOf<3>(filters, weight, begin, end, to)
-                      : FilterPointsOf<5>(filters, weight, begin, end, to);
+  filters.kernel == 3 ? FilterPointsOf<3>(filters, weight, to)
+                      : FilterPointsOf<5>(filters, weight, to);
 }
 
 void FilterGradient(const Filters& filters, const float* from, int64_t begin,

@@ -83,11 +83,7 @@ struct Geometry {
   const float* Image(const float* x, int64_t b, float* scratch) const {
     const float* raw = x + b * raw_h * raw_w * in;
     if (!padded()) return raw;
-    std::memset(scratch, 0, h * w * in * 4);
-    for (int64_t i = 0; i < raw_h; ++i) {
-      std::memcpy(scratch + ((top + i) * w + left) * in, raw + i * raw_w * in,
-                  raw_w * in * 4);
-    }
+    tiles::Pad({raw_h, raw_w, top, left, h, w, in}, raw, scratch);
     return scratch;
   }
   // The way back: what lies in the sample of the padded image.

@@ -67,11 +67,12 @@ struct Filters {
   int64_t columns = 0, column_step = 0;
   int64_t rows = 0, row_step = 0;
   int64_t width = 0;  // of a row of points: columns and what fills vectors
+  int64_t floats() const { return kAll * rows * width; }
 };
-// Rows [begin, end) of the weight to points [36, rows, width].
-void FilterPoints(const Filters& filters, const float* weight, int64_t begin,
-                  int64_t end, float* to);
-// The way back, transposed: from points to the weight's gradient.
+// The weight to points [36, rows, width].
+void FilterPoints(const Filters& filters, const float* weight, float* to);
+// The way back, transposed: rows [begin, end) from points to the weight's
+// gradient.
 void FilterGradient(const Filters& filters, const float* from, int64_t begin,
                     int64_t end, float* gradient);
 

@@ -8,7 +8,6 @@ namespace tamer {
 
 namespace {
 
-using tiles::InLanes;
 using tiles::PanelTiles;
 using tiles::PanelTilesOf;
 using winograd::kAll;
@@ -24,7 +23,6 @@ class WeightGradient : public Kernel {
  public:
   WeightGradient(const ConvShape& shape, bool bias)
       : g_(shape),
-        width_(InLanes(shape.out)),
         panels_(PanelTilesOf(shape.out)),
         parts_(shape.batch > 1 ? 2 : 1),
         bias_(bias),
@@ -85,9 +83,8 @@ class WeightGradient : public Kernel {
   }
 
   int64_t Weights() const { return g_.in * g_.out * g_.kernel * g_.kernel; }
-  int64_t SumsFloats() const { return kAll * g_.in * width_; }
   int64_t PartFloats() const {
-    return SumsFloats() + g_.Up(Weights()) + g_.Up(g_.out);
+    return filters_.floats() + g_.Up(Weights()) + g_.Up(g_.out);
   }
   // A part's sums at the points, and its gradients; those of the first are the
   // outputs, to which the other's are added.
@@ -97,7 +94,7 @@ class WeightGradient : public Kernel {
   }
   float* Gradient(const KernelArgs& args, int part) const {
     return part == 0 ? args.outputs[0].floats()
-                     : Sums(args, part) + SumsFloats();
+                     : Sums(args, part) + filters_.floats();
   }
   float* Bias(const KernelArgs& args, int part) const {
     return part == 0 ? args.outputs[1].floats()
@@ -131,10 +128,10 @@ class WeightGradient : public Kernel {
                       begin, last + 1, room, l, g_.pieces());
       }
       for (int64_t p = points.begin; p < points.end; ++p) {
-        Multiply(panels_,
-                 {room.x + p * g_.pieces() * g_.in, 1, g_.in, g_.in,
-                  n * g_.across, room.y + p * g_.pieces() * g_.out, g_.out,
-                  sums + p * g_.in * width_, width_, line > first});
+        Multiply(panels_, {room.x + p * g_.pieces() * g_.in, 1, g_.in, g_.in,
+                           n * g_.across, room.y + p * g_.pieces() * g_.out,
+                           g_.out, sums + p * g_.in * filters_.width,
+                           filters_.width, line > first});
       }
     }
   }
@@ -150,7 +147,6 @@ class WeightGradient : public Kernel {
   }
 
   const winograd::Geometry g_;
-  const int64_t width_;  // of a row of sums
   const std::vector<PanelTiles> panels_;
   const int parts_;
   const bool bias_;
