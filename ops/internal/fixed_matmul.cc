@@ -59,7 +59,7 @@ class FixedMatmul : public Kernel {
   void PackPairs(const KernelArgs& args, IndexRange rows) const {
     if constexpr (kPairs) {
       if (rows.size() == 0) return;
-      tiles::PackLeft(
+      tiles::PackLeft<Kind>(
           args.inputs[0].floats() + rows.begin * shape_.k(),
           {rows.size(), shape_.k(), shape_.k(), false}, depth_,
           static_cast<Element*>(args.scratch) + rows.begin * depth_);

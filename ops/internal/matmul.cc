@@ -3,17 +3,17 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <variant>
+#include <optional>
 #include <vector>
 
 #include "core/base/parallel.h"
 #include "core/base/tensor.h"
 #include "ops/internal/activations.h"
-#include "ops/internal/bf16_product.h"
 #include "ops/internal/fixed_matmul.h"
 #include "ops/internal/prefetch.h"
 #include "ops/internal/primitives.h"
 #include "ops/internal/rows_matmul.h"
+#include "ops/internal/tile_product.h"
 
 namespace tamer {
 namespace {
@@ -72,19 +72,44 @@ class WholeMatmul : public Kernel {
   Product product_;
 };
 
-using AnyProduct = std::variant<Product, Bf16Product>;
-
-AnyProduct NewProduct(const MatrixView& a, const MatrixView& b,
-                      const MatrixView& c, const ProductSettings& settings) {
-  if (settings.precision == BF16 && Bf16Product::Can()) {
-    return Bf16Product(a, b, c);
-  }
-  return Product(a, b, c, settings);
+// Whether HalvedMatmul can multiply by tiles, whose products are sums alone.
+bool ByTiles(const MatmulShape& shape) {
+  return shape.m() >= kFewRows && TileProduct::Can(shape.precision);
 }
+
+// A share's product: by tiles with BF16 and where A has many zeros, else by
+// oneDNN.
+class ShareProduct {
+ public:
+  ShareProduct(const MatrixView& a, const MatrixView& b, const MatrixView& c,
+               const ProductSettings& settings, bool by_tiles) {
+    if (by_tiles) tiles_.emplace(a, b, c, settings.precision);
+    if (!by_tiles || settings.precision == FP32) {
+      dense_.emplace(a, b, c, settings);
+    }
+  }
+
+  int64_t scratch_bytes() const {
+    return std::max(tiles_ ? tiles_->scratch_bytes() : 0,
+                    dense_ ? dense_->scratch_bytes() : 0);
+  }
+  absl::Status Run(const float* a, const float* b, const float* bias, float* c,
+                   void* scratch) {
+    if (!dense_ || (tiles_ && tiles_->Pays(a, scratch))) {
+      tiles_->Run(a, b, c, scratch);
+      return absl::OkStatus();
+    }
+    return dense_->Run(a, b, bias, c, scratch);
+  }
+
+ private:
+  std::optional<TileProduct> tiles_;
+  std::optional<Product> dense_;
+};
 
 // What a thread multiplies, on its own.
 struct Share {
-  AnyProduct product;
+  ShareProduct product;
   int64_t a, b, c;      // where in the matrices it begins
   IndexRange columns;   // of C
   int64_t scratch = 0;  // where in the kernel's
@@ -106,23 +131,16 @@ class HalvedMatmul : public Kernel {
     return offset;
   }
   void Add(Share share) {
-    share.scratch = Reserve(
-        std::visit([](const auto& product) { return product.scratch_bytes(); },
-                   share.product));
+    share.scratch = Reserve(share.product.scratch_bytes());
     shares_.push_back(std::move(share));
     failures_.emplace_back();
   }
   // Multiplies share `i`; what fails is told by Failure().
   void Multiply(size_t i, const KernelArgs& args, const float* bias, float* c) {
     Share& share = shares_[i];
-    const float* a = args.inputs[0].floats() + share.a;
-    const float* b = args.inputs[1].floats() + share.b;
-    void* scratch = static_cast<char*>(args.scratch) + share.scratch;
-    if (auto* rounded = std::get_if<Bf16Product>(&share.product)) {
-      return rounded->Run(a, b, c + share.c, scratch);
-    }
-    absl::Status status =
-        std::get<Product>(share.product).Run(a, b, bias, c + share.c, scratch);
+    absl::Status status = share.product.Run(
+        args.inputs[0].floats() + share.a, args.inputs[1].floats() + share.b,
+        bias, c + share.c, static_cast<char*>(args.scratch) + share.scratch);
     if (!status.ok()) failures_[i] = std::move(status);
   }
   absl::Status Failure() const {
@@ -148,14 +166,17 @@ class ColumnsMatmul : public HalvedMatmul {
     const OneThread guard;
     const int64_t m = shape.m(), k = shape.k(), n = shape.n();
     const int parts = 2 * shares_a_half_;
+    const bool by_tiles = ByTiles(shape);
+    activates_ = by_tiles && (shape.bias || shape.activation != op::LINEAR);
+    ProductSettings settings;
+    settings.precision = shape.precision;
+    if (!by_tiles) settings = SettingsOf(shape);
     for (int part = 0; part < parts; ++part) {
       const IndexRange range = OwnedPart(n, part, parts);
       if (range.size() == 0) continue;
-      Add({NewProduct({m, k, k, false}, {range.size(), k, k, true},
-                      {m, range.size(), n, false}, SettingsOf(shape)),
+      Add({ShareProduct({m, k, k, false}, {range.size(), k, k, true},
+                        {m, range.size(), n, false}, settings, by_tiles),
            0, range.begin * k, range.begin, range});
-      activates_ = std::holds_alternative<Bf16Product>(shares_[0].product) &&
-                   (shape.bias || shape.activation != op::LINEAR);
     }
   }
 
@@ -206,9 +227,10 @@ class InnerMatmul : public HalvedMatmul {
       for (int part = 0; part < shares_a_half_; ++part) {
         const IndexRange range = OwnedPart(n, part, shares_a_half_);
         if (range.size() == 0) continue;
-        Add({NewProduct({m, inner.size(), k, false},
-                        {inner.size(), range.size(), n, false},
-                        {m, range.size(), n, false}, settings),
+        Add({ShareProduct({m, inner.size(), k, false},
+                          {inner.size(), range.size(), n, false},
+                          {m, range.size(), n, false}, settings,
+                          ByTiles(shape)),
              inner.begin, inner.begin * n + range.begin, c + range.begin,
              range});
       }
@@ -300,9 +322,8 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
     sum.precision = FP32;
   }
   if (auto rows = MakeRowsMatmul(sum, keep_argument)) return rows;
-  const bool sums =
-      shape.fixed_b ||
-      (LargeParameter(sum) && (!sum.transpose_b || sum.precision == BF16));
+  const bool sums = shape.fixed_b ||
+                    (LargeParameter(sum) && (!sum.transpose_b || ByTiles(sum)));
   const bool after =
       keep_argument || (sums && !ActivatesInSum(shape.activation));
   if (after) sum.activation = op::LINEAR;

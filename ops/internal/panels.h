@@ -33,17 +33,29 @@ inline __m512i PairsOfRow(const float* row, int64_t left) {
   return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-// A's rows as pairs, each row in `pairs` elements.
-inline void PackLeft(const float* from, const MatrixView& view, int64_t pairs,
-                     uint32_t* to) {
+// 16 elements of a row, as many numbers as they hold; zeros from `left` on.
+template <typename Kind>
+Lanes ElementsOfRow(const float* row, int64_t left) {
+  if constexpr (Kind::kPacked == 2) {
+    return (Lanes)PairsOfRow(row, left);
+  } else {
+    return (Lanes)_mm512_maskz_loadu_ps(MaskOf(left), row);
+  }
+}
+
+// A's rows, each in `depth` elements.
+template <typename Kind>
+void PackLeft(const float* from, const MatrixView& view, int64_t depth,
+              typename Kind::Element* to) {
   const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
   for (int64_t r = 0; r < view.rows; ++r) {
     const float* row = from + r * view.stride;
     rows.Enter(r);
-    for (int64_t c = 0; c < view.columns; c += 2 * kLanes) {
-      const __m512i packed = PairsOfRow(row + c, view.columns - c);
-      _mm512_mask_storeu_epi32(to + r * pairs + c / 2, MaskOf(pairs - c / 2),
-                               packed);
+    for (int64_t d = 0; d < depth; d += kLanes) {
+      const int64_t c = Kind::kPacked * d;
+      _mm512_mask_storeu_epi32(
+          to + r * depth + d, MaskOf(depth - d),
+          (__m512i)ElementsOfRow<Kind>(row + c, view.columns - c));
     }
   }
 }
@@ -74,16 +86,6 @@ void PackRight(const float* from, const MatrixView& view,
                  MaskOf(view.columns - c), one,
                  InPanels(to, depth, view.columns, d, c));
     }
-  }
-}
-
-// 16 elements of a row, as many numbers as they hold; zeros from `left` on.
-template <typename Kind>
-Lanes ElementsOfRow(const float* row, int64_t left) {
-  if constexpr (Kind::kPacked == 2) {
-    return (Lanes)PairsOfRow(row, left);
-  } else {
-    return (Lanes)_mm512_maskz_loadu_ps(MaskOf(left), row);
   }
 }
 

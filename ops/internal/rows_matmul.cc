@@ -78,7 +78,7 @@ class RowsMatmul : public Kernel {
     const float* a = args.inputs[0].floats() + rows.begin * shape_.k();
     const Element* left;
     if constexpr (kPairs) {
-      tiles::PackLeft(a, {rows.size(), shape_.k(), shape_.k(), false}, depth_,
+      tiles::PackLeft<Kind>(a, {rows.size(), shape_.k(), shape_.k(), false}, depth_,
                       static_cast<Element*>(packed));
       left = static_cast<const Element*>(packed);
     } else {

@@ -150,11 +150,13 @@ class GradientFactors {
       : shape_(shape), args_(args), depth_(Depth(shape)), b_(memory) {
     TakeA(rows, memory + depth_ * InLanes(Width(shape)));
   }
+  GradientFactors(const GradientFactors&) = delete;
+  GradientFactors& operator=(const GradientFactors&) = delete;
 
   // With b's columns [begin, end), which are packed for it.
   Factors<Element> WithColumns(int64_t begin, int64_t end) {
     PackB(begin, end);
-    return {strips_, num_strips_, b_, depth_, end - begin};
+    return {strips_, num_strips_, b_, depth_, end - begin, kept_};
   }
 
  private:
@@ -220,13 +222,13 @@ class GradientFactors {
     }
   }
 
-  static constexpr int kMostTerms = 8;
   const GradientShape& shape_;
   const KernelArgs& args_;
   const int64_t depth_;
   Element* const b_;
-  Strip<Element> strips_[kMostTerms];
+  Strip<Element> strips_[kMostStrips];
   int num_strips_ = 0;
+  int32_t kept_[kDeepestTile + kLanes];
 };
 
 template <typename Kind, typename Rule>

@@ -66,6 +66,7 @@ inline int64_t InLanes(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 struct Singles {
   using Element = float;
   static constexpr int kPacked = 1;  // numbers of depth in an element
+  static constexpr int kMagnitude = 0x7fffffff;  // its bits but the sign
   static TAMER_INLINE __m512 MultiplyAdd(float a, const float* b, __m512 sum) {
     return _mm512_fmadd_ps(_mm512_set1_ps(a), _mm512_loadu_ps(b), sum);
   }
@@ -81,6 +82,7 @@ struct Singles {
 struct Pairs {
   using Element = uint32_t;
   static constexpr int kPacked = 2;
+  static constexpr int kMagnitude = 0x7fff7fff;
   static TAMER_INLINE __m512 MultiplyAdd(uint32_t a, const uint32_t* b,
                                          __m512 sum) {
     return _mm512_dpbf16_ps(sum,
@@ -113,13 +115,20 @@ struct Strip {
   int64_t depth;
 };
 
-// One tile: sums over all strips, `b` being packed [depth, kC * kLanes].
-// `sink` is told that it may foresee (fetch what it will need) kR times, and
-// then takes the sums.
-template <typename Kind, int kR, int kC, typename Sink>
+// The depths of a strip at which not all rows of a tile are zero.
+struct Kept {
+  const int32_t* depths;
+  int64_t count;
+};
+
+// One tile: sums over all strips, or with kSome over their kept depths, `b`
+// being packed [depth, kC * kLanes]. `sink` is told that it may foresee (fetch
+// what it will need) kR times, and then takes the sums.
+template <typename Kind, int kR, int kC, bool kSome, typename Sink>
 TAMER_INLINE void Tile(const Strip<typename Kind::Element>* strips,
-                       int num_strips, int64_t row,
+                       int num_strips, const Kept* kept, int64_t row,
                        const typename Kind::Element* b, const Sink& sink) {
+  using Element = typename Kind::Element;
   __m512 sum[kR][kC];
 #pragma GCC unroll 6
   for (int r = 0; r < kR; ++r) {
@@ -128,21 +137,24 @@ TAMER_INLINE void Tile(const Strip<typename Kind::Element>* strips,
   }
   int foreseen = 0;
   for (int s = 0; s < num_strips; ++s) {
-    const Strip<typename Kind::Element>& strip = strips[s];
-    const typename Kind::Element* a = strip.a + row * strip.row_step;
-    for (int64_t d = 0; d < strip.depth; ++d) {
+    const Strip<Element>& strip = strips[s];
+    const Element* a = strip.a + row * strip.row_step;
+    const int64_t count = kSome ? kept[s].count : strip.depth;
+    for (int64_t i = 0; i < count; ++i) {
       if (foreseen < kR) sink.template Foresee<kR, kC>(foreseen++);
+      const int64_t d = kSome ? kept[s].depths[i] : i;
+      const Element* left = a + d * strip.depth_step;
+      const Element* right = b + d * (kC * kLanes);
 #pragma GCC unroll 6
       for (int r = 0; r < kR; ++r) {
 #pragma GCC unroll 4
         for (int c = 0; c < kC; ++c) {
-          sum[r][c] = Kind::MultiplyAdd(a[r * strip.row_step], b + c * kLanes,
-                                        sum[r][c]);
+          sum[r][c] = Kind::MultiplyAdd(left[r * strip.row_step],
+                                        right + c * kLanes, sum[r][c]);
         }
       }
-      a += strip.depth_step;
-      b += kC * kLanes;
     }
+    b += strip.depth * (kC * kLanes);
   }
   sink.template Take<kR, kC>(sum);
 }
@@ -155,18 +167,66 @@ struct Factors {
   int num_strips;
   const Element* b;
   int64_t depth, columns;
+  // Room for FindKept; null if zeros are multiplied like all else.
+  int32_t* kept = nullptr;
 };
+
+constexpr int kMostStrips = 8;
+
+// Numbers of room that FindKept needs.
+inline int64_t KeptRoom(int64_t depth) { return depth + kLanes; }
+
+// Finds at which depths the six rows from `row` on aren't all zero: pixels at
+// the edge of an image, dropped ones, units that are never at work. Zeros
+// change no sum, so neither does it to leave them out. False if that isn't
+// worth while.
+template <typename Kind>
+inline bool FindKept(const Factors<typename Kind::Element>& factors,
+                     int64_t row, Kept* kept) {
+  const __m512i magnitude = _mm512_set1_epi32(Kind::kMagnitude);
+  int32_t* to = factors.kept;
+  for (int s = 0; s < factors.num_strips; ++s) {
+    const Strip<typename Kind::Element>& strip = factors.strips[s];
+    const auto* a = strip.a + row * strip.row_step;
+    int32_t* const begin = to;
+    if (strip.row_step == 1) {
+      for (int64_t d = 0; d < strip.depth; ++d, a += strip.depth_step) {
+        const __m512i rows = _mm512_maskz_loadu_epi32((1 << kRows) - 1, a);
+        *to = static_cast<int32_t>(d);
+        to += _mm512_test_epi32_mask(rows, magnitude) != 0;
+      }
+    } else {
+      __m512i depths = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5,
+                                        4, 3, 2, 1, 0);
+      for (int64_t d = 0; d < strip.depth; d += kLanes) {
+        const __mmask16 mask = MaskOf(strip.depth - d);
+        __m512i any = _mm512_setzero_si512();
+        for (int r = 0; r < kRows; ++r) {
+          any = _mm512_or_si512(
+              any, _mm512_maskz_loadu_epi32(mask, a + r * strip.row_step + d));
+        }
+        const __mmask16 found = _mm512_test_epi32_mask(any, magnitude);
+        _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(found, depths));
+        to += __builtin_popcount(found);
+        depths = _mm512_add_epi32(depths, _mm512_set1_epi32(kLanes));
+      }
+    }
+    kept[s] = {begin, to - begin};
+  }
+  return to - factors.kept < factors.depth - factors.depth / 8;
+}
 
 // The tiles of kR rows from `row` on; sink_at(row, column, mask of the last
 // vector) makes the sink of each.
-template <typename Kind, int kR, typename SinkAt>
+template <typename Kind, int kR, bool kSome = false, typename SinkAt>
 TAMER_INLINE void RowOfTiles(const Factors<typename Kind::Element>& factors,
-                             int64_t row, const SinkAt& sink_at) {
+                             int64_t row, const SinkAt& sink_at,
+                             const Kept* kept = nullptr) {
   const typename Kind::Element* b = factors.b;
   int64_t column = 0;
   for (; column + kPanel <= factors.columns; column += kPanel) {
-    Tile<Kind, kR, kVectors>(factors.strips, factors.num_strips, row, b,
-                             sink_at.At(row, column, 0xffff));
+    Tile<Kind, kR, kVectors, kSome>(factors.strips, factors.num_strips, kept,
+                                    row, b, sink_at.At(row, column, 0xffff));
     b += factors.depth * kPanel;
   }
   const int64_t left = factors.columns - column;
@@ -174,17 +234,17 @@ TAMER_INLINE void RowOfTiles(const Factors<typename Kind::Element>& factors,
   const auto sink = sink_at.At(row, column, MaskOf((left - 1) % kLanes + 1));
   switch ((left + kLanes - 1) / kLanes) {
     case 1:
-      return Tile<Kind, kR, 1>(factors.strips, factors.num_strips, row, b,
-                               sink);
+      return Tile<Kind, kR, 1, kSome>(factors.strips, factors.num_strips, kept,
+                                      row, b, sink);
     case 2:
-      return Tile<Kind, kR, 2>(factors.strips, factors.num_strips, row, b,
-                               sink);
+      return Tile<Kind, kR, 2, kSome>(factors.strips, factors.num_strips, kept,
+                                      row, b, sink);
     case 3:
-      return Tile<Kind, kR, 3>(factors.strips, factors.num_strips, row, b,
-                               sink);
+      return Tile<Kind, kR, 3, kSome>(factors.strips, factors.num_strips, kept,
+                                      row, b, sink);
     default:
-      return Tile<Kind, kR, 4>(factors.strips, factors.num_strips, row, b,
-                               sink);
+      return Tile<Kind, kR, 4, kSome>(factors.strips, factors.num_strips, kept,
+                                      row, b, sink);
   }
 }
 
@@ -194,9 +254,16 @@ TAMER_INLINE void RowOfTiles(const Factors<typename Kind::Element>& factors,
 template <typename Kind, typename SinkAt>
 void AllTiles(const Factors<typename Kind::Element>& factors, IndexRange rows,
               const SinkAt& sink_at) {
+  // For a tile or two the search would take as long as what it finds saves.
+  const bool search = factors.kept != nullptr && factors.columns >= 2 * kPanel;
+  Kept kept[kMostStrips];
   int64_t row = rows.end;
   for (; row - kRows >= rows.begin; row -= kRows) {
-    RowOfTiles<Kind, kRows>(factors, row - kRows, sink_at);
+    if (search && FindKept<Kind>(factors, row - kRows, kept)) {
+      RowOfTiles<Kind, kRows, true>(factors, row - kRows, sink_at, kept);
+    } else {
+      RowOfTiles<Kind, kRows>(factors, row - kRows, sink_at);
+    }
   }
   for (; row - 3 >= rows.begin; row -= 3) {
     RowOfTiles<Kind, 3>(factors, row - 3, sink_at);
