@@ -18,9 +18,49 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;
 
-// `y` holds uniform numbers and gets the samples.
-TAMER_VECTORIZED void Bernoulli(const float* p, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = y[i] < p[i] ? 1.0f : 0.0f;
+// How the elements of a tensor are given to threads, a block of random numbers
+// after the other: of long rows of [batch, n] each thread gets the blocks whose
+// middles lie in its own columns, as it does of the products before and behind
+// (OwnedPart), else a run of blocks.
+class BlockCut {
+ public:
+  BlockCut(const Shape& shape, int64_t block)
+      : n_(shape.elements()),
+        block_(block),
+        columns_(shape.rank() == 2 && shape.dim(1) >= kLongRow ? shape.dim(1)
+                                                               : 0) {}
+
+  // Calls body(block, begin, elements).
+  template <typename Body>
+  void ForEach(const Body& body) const {
+    const int64_t blocks = (n_ + block_ - 1) / block_;
+    const auto one = [&](int64_t b) {
+      body(b, b * block_, std::min(block_, n_ - b * block_));
+    };
+    if (columns_ == 0) {
+      return ParallelFor(blocks, kGrain / block_, [&](int64_t b, int64_t end) {
+        for (; b < end; ++b) one(b);
+      });
+    }
+    OnTeam(/*alone=*/n_ < 2 * kGrain, [&](int thread, int threads) {
+      const IndexRange own = OwnedPart(columns_, thread, threads);
+      for (int64_t b = 0; b < blocks; ++b) {
+        const int64_t column = (b * block_ + block_ / 2) % columns_;
+        if (column >= own.begin && column < own.end) one(b);
+      }
+    });
+  }
+
+ private:
+  static constexpr int64_t kGrain = 1 << 12, kLongRow = 256;
+
+  const int64_t n_, block_, columns_;
+};
+
+// `u` are uniform numbers.
+TAMER_VECTORIZED void Bernoulli(const float* u, const float* p, int64_t n,
+                                float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = u[i] < p[i] ? 1.0f : 0.0f;
 }
 
 TAMER_VECTORIZED void AddScaled(const float* x, float scale, int64_t n,
@@ -36,11 +76,26 @@ TAMER_VECTORIZED void Rectified(const float* x, int64_t n, float* y) {
   }
 }
 
-// `mask` holds uniform numbers and gets 0 or `keep`.
-TAMER_VECTORIZED void DropElements(const float* x, float rate, float keep,
-                                   int64_t n, float* mask, float* y) {
-  for (int64_t i = 0; i < n; ++i) {
-    mask[i] = mask[i] < rate ? 0.0f : keep;
+// A random word decides about two elements, 64 apart: 16 bits are enough for a
+// rate.
+constexpr int64_t kDropBlock = 2 * kRandomBlock;
+
+// 2^16 times the probability of zero, and what the others are multiplied by.
+struct DropRate {
+  uint32_t zeros;
+  float keep;
+};
+
+TAMER_VECTORIZED void DropElements(const uint32_t* words, DropRate rate,
+                                   const float* x, int64_t n, float* mask,
+                                   float* y) {
+  const int64_t low = std::min(n, kRandomBlock);
+  for (int64_t i = 0; i < low; ++i) {
+    mask[i] = (words[i] & 0xffff) < rate.zeros ? 0.0f : rate.keep;
+    y[i] = x[i] * mask[i];
+  }
+  for (int64_t i = kRandomBlock; i < n; ++i) {
+    mask[i] = (words[i - kRandomBlock] >> 16) < rate.zeros ? 0.0f : rate.keep;
     y[i] = x[i] * mask[i];
   }
 }
@@ -67,15 +122,17 @@ class DropoutOp : public TypedOp<op::Dropout> {
 
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
-    const float rate = Typed(*spec.params).rate();
-    return MakeKernel([n = spec.outputs[0].shape.elements(), rate,
+    const double rate = Typed(*spec.params).rate();
+    const DropRate drop = {static_cast<uint32_t>(std::lround(rate * 65536)),
+                           static_cast<float>(1 / (1 - rate))};
+    return MakeKernel([cut = BlockCut(spec.outputs[0].shape, kDropBlock), drop,
                        key = spec.stream_key](const KernelArgs& args) {
-      float* mask = args.outputs[1].floats();
-      FillUniform(key, args.step, n, mask);
-      ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        DropElements(args.inputs[0].floats() + begin, rate, 1 / (1 - rate),
-                     end - begin, mask + begin,
-                     args.outputs[0].floats() + begin);
+      const float* x = args.inputs[0].floats();
+      float *y = args.outputs[0].floats(), *mask = args.outputs[1].floats();
+      cut.ForEach([&](int64_t block, int64_t begin, int64_t n) {
+        alignas(64) uint32_t words[kRandomBlock];
+        RandomWords(key, args.step, block, words);
+        DropElements(words, drop, x + begin, n, mask + begin, y + begin);
       });
       return absl::OkStatus();
     });
@@ -107,25 +164,36 @@ class SampleOp : public TypedOp<op::Sample> {
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
     const op::Sample& sample = Typed(*spec.params);
-    return MakeKernel([n = spec.outputs[0].shape.elements(),
-                       distribution = sample.distribution(),
-                       stddev = sample.stddev(),
-                       key = spec.stream_key](const KernelArgs& args) {
-      float* y = args.outputs[0].floats();
-      const bool bernoulli = distribution == op::Sample::BERNOULLI;
-      (bernoulli ? FillUniform : FillGaussian)(key, args.step, n, y);
-      ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
-        const float* x = args.inputs[0].floats() + begin;
-        if (bernoulli) {
-          Bernoulli(x, end - begin, y + begin);
-        } else if (distribution == op::Sample::RECTIFIED) {
-          Rectified(x, end - begin, y + begin);
-        } else {
-          AddScaled(x, stddev, end - begin, y + begin);
-        }
+    if (sample.distribution() == op::Sample::BERNOULLI) {
+      return MakeKernel([cut = BlockCut(spec.outputs[0].shape, kRandomBlock),
+                         key = spec.stream_key](const KernelArgs& args) {
+        const float* p = args.inputs[0].floats();
+        float* y = args.outputs[0].floats();
+        cut.ForEach([&](int64_t block, int64_t begin, int64_t n) {
+          alignas(64) float uniform[kRandomBlock];
+          UniformBlock(key, args.step, block, uniform);
+          Bernoulli(uniform, p + begin, n, y + begin);
+        });
+        return absl::OkStatus();
       });
-      return absl::OkStatus();
-    });
+    }
+    return MakeKernel(
+        [n = spec.outputs[0].shape.elements(),
+         rectified = sample.distribution() == op::Sample::RECTIFIED,
+         stddev = sample.stddev(),
+         key = spec.stream_key](const KernelArgs& args) {
+          float* y = args.outputs[0].floats();
+          FillGaussian(key, args.step, n, y);
+          ParallelFor(n, kGrain, [&](int64_t begin, int64_t end) {
+            const float* x = args.inputs[0].floats() + begin;
+            if (rectified) {
+              Rectified(x, end - begin, y + begin);
+            } else {
+              AddScaled(x, stddev, end - begin, y + begin);
+            }
+          });
+          return absl::OkStatus();
+        });
   }
 };
 

@@ -22,24 +22,25 @@ constexpr float kUnit = 1.0f / 16777216.0f;  // 2^-24
 constexpr int64_t kLanes = 16;               // counters worked on side by side
 constexpr int64_t kGrain = 2048;
 
-// Words of 16 consecutive counters, word by word: out[w][lane].
-void PhiloxLanes(uint64_t key, uint64_t step, uint64_t first,
-                 uint32_t out[4][kLanes]) {
+// Words of 16 consecutive counters, word by word: out[w * kLanes + lane].
+void PhiloxLanes(uint64_t key, uint64_t step, uint64_t first, uint32_t* out) {
   for (int i = 0; i < kLanes; ++i) {
     const uint64_t counter = first + i;
     const auto words = Philox(
         {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
          static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32)},
         key);
-    for (int w = 0; w < 4; ++w) out[w][i] = words[w];
+    for (int w = 0; w < 4; ++w) out[w * kLanes + i] = words[w];
   }
 }
 
 #if defined(__x86_64__)
 // The same, eight counters a vector, each in the lower half of 64 bits: what a
 // multiplication leaves in the upper halves never matters.
-__attribute__((target("avx512f"))) void PhiloxLanes512(
-    uint64_t key, uint64_t step, uint64_t first, uint32_t out[4][kLanes]) {
+__attribute__((target("avx512f"))) void PhiloxLanes512(uint64_t key,
+                                                       uint64_t step,
+                                                       uint64_t first,
+                                                       uint32_t* out) {
   const __m512i m0 = _mm512_set1_epi64(kMultiplier0);
   const __m512i m1 = _mm512_set1_epi64(kMultiplier1);
   const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
@@ -73,7 +74,7 @@ __attribute__((target("avx512f"))) void PhiloxLanes512(
   const auto store = [&](int w, const __m512i(&c)[2])
       __attribute__((target("avx512f"))) {
     for (int h = 0; h < 2; ++h) {
-      _mm512_mask_cvtepi64_storeu_epi32(out[w] + 8 * h, 0xff, c[h]);
+      _mm512_mask_cvtepi64_storeu_epi32(out + w * kLanes + 8 * h, 0xff, c[h]);
     }
   };
   store(0, c0);
@@ -82,8 +83,7 @@ __attribute__((target("avx512f"))) void PhiloxLanes512(
   store(3, c3);
 }
 
-using LanesFunction = void (*)(uint64_t, uint64_t, uint64_t,
-                               uint32_t[4][kLanes]);
+using LanesFunction = void (*)(uint64_t, uint64_t, uint64_t, uint32_t*);
 LanesFunction FastLanes() {
   return __builtin_cpu_supports("avx512f") ? PhiloxLanes512 : PhiloxLanes;
 }
@@ -91,18 +91,16 @@ LanesFunction FastLanes() {
 auto FastLanes() { return PhiloxLanes; }
 #endif
 
-// Calls emit(block_begin, words) for each block of 64 numbers that [begin, end)
-// touches, `begin` being a multiple of 16.
+// Calls emit(block_begin, words) for each block of 64 numbers that [0, n)
+// touches.
 template <typename Emit>
 void ForBlocks(uint64_t key, uint64_t step, int64_t n, const Emit& emit) {
-  constexpr int64_t kBlock = 4 * kLanes;
-  const int64_t blocks = (n + kBlock - 1) / kBlock;
-  ParallelFor(blocks, kGrain / kBlock, [&](int64_t first, int64_t last) {
-    alignas(64) uint32_t words[4][kLanes];
-    static const auto lanes = FastLanes();
+  const int64_t blocks = (n + kRandomBlock - 1) / kRandomBlock;
+  ParallelFor(blocks, kGrain / kRandomBlock, [&](int64_t first, int64_t last) {
+    alignas(64) uint32_t words[kRandomBlock];
     for (int64_t block = first; block < last; ++block) {
-      lanes(key, step, static_cast<uint64_t>(block) * kLanes, words);
-      emit(block * kBlock, &words[0][0]);
+      RandomWords(key, step, block, words);
+      emit(block * kRandomBlock, words);
     }
   });
 }
@@ -144,15 +142,27 @@ uint64_t StreamKey(uint64_t seed, absl::string_view name) {
   return hash ^ (hash >> 31);
 }
 
+void RandomWords(uint64_t key, uint64_t step, int64_t block, uint32_t* out) {
+  static_assert(kRandomBlock == 4 * kLanes);
+  static const auto lanes = FastLanes();
+  lanes(key, step, static_cast<uint64_t>(block) * kLanes, out);
+}
+
+void UniformBlock(uint64_t key, uint64_t step, int64_t block, float* out) {
+  alignas(64) uint32_t words[kRandomBlock];
+  RandomWords(key, step, block, words);
+  ToUnits(words, kRandomBlock, out);
+}
+
 void FillUniform(uint64_t key, uint64_t step, int64_t n, float* out) {
   ForBlocks(key, step, n, [&](int64_t begin, const uint32_t* words) {
-    ToUnits(words, std::min<int64_t>(4 * kLanes, n - begin), out + begin);
+    ToUnits(words, std::min(kRandomBlock, n - begin), out + begin);
   });
 }
 
 void FillGaussian(uint64_t key, uint64_t step, int64_t n, float* out) {
   ForBlocks(key, step, n, [&](int64_t begin, const uint32_t* words) {
-    const int64_t count = std::min<int64_t>(4 * kLanes, n - begin);
+    const int64_t count = std::min(kRandomBlock, n - begin);
     for (int64_t i = 0; i < count; i += 2) {
       // 1 - u lies in (0, 1], so the logarithm is finite.
       const float radius = std::sqrt(-2.0f * std::log(1.0f - ToUnit(words[i])));

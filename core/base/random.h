@@ -23,6 +23,13 @@ uint64_t StreamKey(uint64_t seed, absl::string_view name);
 // depends on key, step and i alone; runs on the OpenMP team.
 void FillUniform(uint64_t key, uint64_t step, int64_t n, float* out);
 
+// The `block`-th 64 of FillUniform's numbers, on this thread.
+constexpr int64_t kRandomBlock = 64;
+void UniformBlock(uint64_t key, uint64_t step, int64_t block, float* out);
+
+// The 64 words that those numbers are made of.
+void RandomWords(uint64_t key, uint64_t step, int64_t block, uint32_t* out);
+
 // Fills out[0, n) with standard normal numbers (Box and Muller 1958).
 void FillGaussian(uint64_t key, uint64_t step, int64_t n, float* out);
 
