@@ -18,44 +18,18 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;
 
-// How the elements of a tensor are given to threads, a block of random numbers
-// after the other: of long rows of [batch, n] each thread gets the blocks whose
-// middles lie in its own columns, as it does of the products before and behind
-// (OwnedPart), else a run of blocks.
-class BlockCut {
- public:
-  BlockCut(const Shape& shape, int64_t block)
-      : n_(shape.elements()),
-        block_(block),
-        columns_(shape.rank() == 2 && shape.dim(1) >= kLongRow ? shape.dim(1)
-                                                               : 0) {}
-
-  // Calls body(block, begin, elements).
-  template <typename Body>
-  void ForEach(const Body& body) const {
-    const int64_t blocks = (n_ + block_ - 1) / block_;
-    const auto one = [&](int64_t b) {
-      body(b, b * block_, std::min(block_, n_ - b * block_));
-    };
-    if (columns_ == 0) {
-      return ParallelFor(blocks, kGrain / block_, [&](int64_t b, int64_t end) {
-        for (; b < end; ++b) one(b);
-      });
-    }
-    OnTeam(/*alone=*/n_ < 2 * kGrain, [&](int thread, int threads) {
-      const IndexRange own = OwnedPart(columns_, thread, threads);
-      for (int64_t b = 0; b < blocks; ++b) {
-        const int64_t column = (b * block_ + block_ / 2) % columns_;
-        if (column >= own.begin && column < own.end) one(b);
-      }
-    });
-  }
-
- private:
-  static constexpr int64_t kGrain = 1 << 12, kLongRow = 256;
-
-  const int64_t n_, block_, columns_;
-};
+// Calls body(block, begin, elements) for each `size` of a tensor's n elements,
+// on the team.
+template <typename Body>
+void ForBlocks(int64_t n, int64_t size, const Body& body) {
+  constexpr int64_t kGrain = 1 << 12;
+  ParallelFor((n + size - 1) / size, kGrain / size,
+              [&](int64_t block, int64_t end) {
+                for (; block < end; ++block) {
+                  body(block, block * size, std::min(size, n - block * size));
+                }
+              });
+}
 
 // `u` are uniform numbers.
 TAMER_VECTORIZED void Bernoulli(const float* u, const float* p, int64_t n,
@@ -125,15 +99,16 @@ class DropoutOp : public TypedOp<op::Dropout> {
     const double rate = Typed(*spec.params).rate();
     const DropRate drop = {static_cast<uint32_t>(std::lround(rate * 65536)),
                            static_cast<float>(1 / (1 - rate))};
-    return MakeKernel([cut = BlockCut(spec.outputs[0].shape, kDropBlock), drop,
+    return MakeKernel([elements = spec.outputs[0].shape.elements(), drop,
                        key = spec.stream_key](const KernelArgs& args) {
       const float* x = args.inputs[0].floats();
       float *y = args.outputs[0].floats(), *mask = args.outputs[1].floats();
-      cut.ForEach([&](int64_t block, int64_t begin, int64_t n) {
-        alignas(64) uint32_t words[kRandomBlock];
-        RandomWords(key, args.step, block, words);
-        DropElements(words, drop, x + begin, n, mask + begin, y + begin);
-      });
+      ForBlocks(
+          elements, kDropBlock, [&](int64_t block, int64_t begin, int64_t n) {
+            alignas(64) uint32_t words[kRandomBlock];
+            RandomWords(key, args.step, block, words);
+            DropElements(words, drop, x + begin, n, mask + begin, y + begin);
+          });
       return absl::OkStatus();
     });
   }
@@ -165,15 +140,16 @@ class SampleOp : public TypedOp<op::Sample> {
       const KernelSpec& spec) const override {
     const op::Sample& sample = Typed(*spec.params);
     if (sample.distribution() == op::Sample::BERNOULLI) {
-      return MakeKernel([cut = BlockCut(spec.outputs[0].shape, kRandomBlock),
+      return MakeKernel([elements = spec.outputs[0].shape.elements(),
                          key = spec.stream_key](const KernelArgs& args) {
         const float* p = args.inputs[0].floats();
         float* y = args.outputs[0].floats();
-        cut.ForEach([&](int64_t block, int64_t begin, int64_t n) {
-          alignas(64) float uniform[kRandomBlock];
-          UniformBlock(key, args.step, block, uniform);
-          Bernoulli(uniform, p + begin, n, y + begin);
-        });
+        ForBlocks(elements, kRandomBlock,
+                  [&](int64_t block, int64_t begin, int64_t n) {
+                    alignas(64) float uniform[kRandomBlock];
+                    UniformBlock(key, args.step, block, uniform);
+                    Bernoulli(uniform, p + begin, n, y + begin);
+                  });
         return absl::OkStatus();
       });
     }

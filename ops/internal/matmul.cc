@@ -245,30 +245,36 @@ class InnerMatmul : public HalvedMatmul {
         Multiply(i, args, nullptr, sums);
       }
 #pragma omp barrier
-      Combine(OwnedPart(shape_.n(), thread, threads), args);
+      const IndexRange rows = {0, shape_.m()}, columns = {0, shape_.n()};
+      if (shape_.m() < kFewRows) {
+        Combine(rows, OwnedPart(shape_.n(), thread, threads), args);
+      } else {
+        Combine(OwnedPart(shape_.m(), thread, threads), columns, args);
+      }
     });
     return Failure();
   }
 
  private:
-  // These columns of C from the halves' products.
-  void Combine(IndexRange columns, const KernelArgs& args) const {
+  // This part of C from the halves' products.
+  void Combine(IndexRange rows, IndexRange columns,
+               const KernelArgs& args) const {
+    const int64_t n = shape_.n(), begin = rows.begin * n + columns.begin;
     const char* base = static_cast<const char*>(args.scratch);
     const float* bias = shape_.bias ? args.inputs[2].floats() : nullptr;
     if (bias != nullptr) bias += columns.begin;
-    const float* one = reinterpret_cast<const float*>(base + halves_[0]);
-    const float* other = reinterpret_cast<const float*>(base + halves_[1]);
-    const int64_t n = shape_.n();
-    const RowPrefetcher ones(one + columns.begin, shape_.m(), n,
-                             columns.size());
-    const RowPrefetcher others(other + columns.begin, shape_.m(), n,
-                               columns.size());
-    for (int64_t r = 0; columns.size() > 0 && r < shape_.m(); ++r) {
-      const int64_t at = r * n + columns.begin;
+    const float* one =
+        reinterpret_cast<const float*>(base + halves_[0]) + begin;
+    const float* other =
+        reinterpret_cast<const float*>(base + halves_[1]) + begin;
+    const RowPrefetcher ones(one, rows.size(), n, columns.size());
+    const RowPrefetcher others(other, rows.size(), n, columns.size());
+    for (int64_t r = 0; columns.size() > 0 && r < rows.size(); ++r) {
       ones.Enter(r);
       others.Enter(r);
-      ActivatedSum(shape_.activation, shape_.slope, one + at, other + at, bias,
-                   columns.size(), args.outputs[0].floats() + at);
+      ActivatedSum(shape_.activation, shape_.slope, one + r * n, other + r * n,
+                   bias, columns.size(),
+                   args.outputs[0].floats() + begin + r * n);
     }
   }
 

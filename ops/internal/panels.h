@@ -124,8 +124,14 @@ struct StoreSink {
   int64_t stride;
   __mmask16 last;
 
+  // Row `row` of this tile: another core may have read what was there.
   template <int kR, int kC>
-  TAMER_INLINE void Foresee(int) const {}
+  TAMER_INLINE void Foresee(int row) const {
+#pragma GCC unroll 4
+    for (int c = 0; c < kC; ++c) {
+      PrefetchToWrite(to + row * stride + c * kLanes);
+    }
+  }
 
   template <int kR, int kC>
   TAMER_INLINE void Take(const __m512 (&sum)[kR][kC]) const {

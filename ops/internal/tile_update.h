@@ -50,12 +50,6 @@ inline void TakeRoot(__m512& x) { x = _mm512_maskz_sqrt_ps(0xffff, x); }
 
 namespace tiles {
 
-// Asks for a line that will be written: also of the other core, which has read
-// it since, so that the store needn't wait for its leave.
-TAMER_INLINE void PrefetchToWrite(const float* line) {
-  asm volatile("prefetchw (%0)" : : "r"(line));
-}
-
 // Where a tile's sums are applied.
 template <typename Rule>
 struct UpdateSink {

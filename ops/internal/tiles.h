@@ -106,6 +106,12 @@ struct Pairs {
   }
 };
 
+// Asks for a line that will be written: also of the other core, which has read
+// it since, so that the store needn't wait for its leave.
+TAMER_INLINE void PrefetchToWrite(const float* line) {
+  asm volatile("prefetchw (%0)" : : "r"(line));
+}
+
 // A stretch of depth of the left factor: element (row r, depth d) is at
 // a[r * row_step + d * depth_step].
 template <typename Element>
