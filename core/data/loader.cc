@@ -213,11 +213,20 @@ class Loader::Impl {
     BatchOrder::Rows after;
     const int64_t next = index_ + options_.worker + options_.workers;
     if (next < per_epoch_) after = order_.at(next);
-    // Each thread writes the features whose weights' rows it owns.
+    // Each thread writes the features whose weights' rows it owns, or if there
+    // are many samples some of them, as elementwise ops do: at the seams of
+    // columns the caches' foresight would cost more than the next product's
+    // reading does.
+    constexpr int64_t kManySamples = 32;
     const bool alone = options_.prefetch || rows.size * width < kGrain;
     OnTeam(alone, [&](int thread, int threads) {
-      const IndexRange part = OwnedPart(width, thread, threads);
-      for (int64_t i = 0; i < rows.size; ++i) {
+      const bool cut_samples = rows.size >= kManySamples;
+      const IndexRange samples = cut_samples
+                                     ? OwnedPart(rows.size, thread, threads)
+                                     : IndexRange{0, rows.size};
+      const IndexRange part = cut_samples ? IndexRange{0, width}
+                                          : OwnedPart(width, thread, threads);
+      for (int64_t i = samples.begin; i < samples.end; ++i) {
         if (i < after.size) Foresee(after.rows[i], part);
         scaling_.Apply(*data_, rows.rows[i], part, features + i * width);
       }

@@ -60,15 +60,6 @@ void PackLeft(const float* from, const MatrixView& view, int64_t depth,
   }
 }
 
-// Where column `c` of packed depth `d` stands, in panels of 64 columns.
-template <typename Element>
-Element* InPanels(Element* to, int64_t depth, int64_t columns, int64_t d,
-                  int64_t c) {
-  const int64_t panel = c / kPanel * kPanel;
-  const int64_t width = std::min<int64_t>(kPanel, InLanes(columns - panel));
-  return to + panel * depth + d * width + (c - panel);
-}
-
 // B's rows, as many at a time as an element holds.
 template <typename Kind>
 void PackRight(const float* from, const MatrixView& view,

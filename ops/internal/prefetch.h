@@ -22,19 +22,25 @@ class RowPrefetcher {
  public:
   RowPrefetcher(const float* data, int64_t rows, int64_t stride,
                 int64_t columns)
-      : data_(data), rows_(rows), stride_(stride), columns_(columns) {
-    for (int64_t r = 0; r < std::min(kAhead, rows); ++r) Ask(r);
+      : data_(data),
+        rows_(rows),
+        stride_(stride),
+        columns_(columns),
+        ahead_(std::clamp<int64_t>(kAhead / std::max<int64_t>(1, columns), 1,
+                                   kMostRows)) {
+    for (int64_t r = 0; r < std::min(ahead_, rows); ++r) Ask(r);
   }
   void Enter(int64_t row) const {
-    if (row + kAhead < rows_) Ask(row + kAhead);
+    if (row + ahead_ < rows_) Ask(row + ahead_);
   }
 
  private:
-  static constexpr int64_t kAhead = 6;
+  // Floats that the first-level cache has room for beside all else.
+  static constexpr int64_t kAhead = 4096, kMostRows = 6;
   void Ask(int64_t row) const { Prefetch(data_ + row * stride_, columns_); }
 
   const float* data_;
-  int64_t rows_, stride_, columns_;
+  int64_t rows_, stride_, columns_, ahead_;
 };
 
 }  // namespace tamer

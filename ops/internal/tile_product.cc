@@ -18,9 +18,9 @@ TileProduct::TileProduct(const MatrixView& a, const MatrixView& b,
       c_(c),
       precision_(precision),
       depth_(precision == BF16 ? (a.columns + 1) / 2 : a.columns),
+      width_(tiles::BlockWidth(depth_, c.columns)),
       left_bytes_(Aligned(a.rows * depth_ * int64_t{sizeof(float)})),
-      right_bytes_(Aligned(depth_ * tiles::InLanes(c.columns) *
-                           int64_t{sizeof(float)})) {}
+      right_bytes_(Aligned(depth_ * width_ * int64_t{sizeof(float)})) {}
 
 int64_t TileProduct::scratch_bytes() const {
   return left_bytes_ + right_bytes_ +
@@ -56,14 +56,21 @@ void TileProduct::RunAs(const float* a, const float* b, float* c,
   Element* left = reinterpret_cast<Element*>(memory);
   Element* right = reinterpret_cast<Element*>(memory + left_bytes_);
   tiles::PackLeft<Kind>(a, a_, depth_, left);
-  if (b_.transposed) {
-    tiles::PackRightTransposed<Kind>(b, b_, right);
-  } else {
-    tiles::PackRight<Kind>(b, b_, right);
-  }
   const tiles::Strip<Element> strip = {left, depth_, 1, depth_};
-  tiles::AllTiles<Kind>({&strip, 1, right, depth_, c_.columns, Kept(scratch)},
-                        {0, a_.rows}, tiles::StoreSinks{c, c_.stride});
+  for (int64_t begin = 0; begin < c_.columns; begin += width_) {
+    const int64_t width = std::min(width_, c_.columns - begin);
+    MatrixView block = b_;
+    if (b_.transposed) {
+      block.rows = width;
+      tiles::PackRightTransposed<Kind>(b + begin * b_.stride, block, right);
+    } else {
+      block.columns = width;
+      tiles::PackRight<Kind>(b + begin, block, right);
+    }
+    tiles::AllTiles<Kind>({&strip, 1, right, depth_, width, Kept(scratch)},
+                          {0, a_.rows},
+                          tiles::StoreSinks{c + begin, c_.stride});
+  }
 }
 
 TAMER_END_TILES

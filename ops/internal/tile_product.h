@@ -34,6 +34,7 @@ class TileProduct {
   MatrixView a_, b_, c_;
   Precision precision_;
   int64_t depth_;                     // in elements of a factor
+  int64_t width_;                     // columns of B that are packed at a time
   int64_t left_bytes_, right_bytes_;  // of the packed factors
 };
 

@@ -16,11 +16,8 @@
 
 namespace tamer {
 
-// Deeper products are made a panel of columns at a time, which then stays in
-// the core's own cache while it meets all rows.
-constexpr int64_t kDeepestRow = 512;
-// A panel of this depth fills that cache: oneDNN's blocking of the depth is
-// worth more.
+// A panel of this depth fills a core's own cache: oneDNN's blocking of the
+// depth is worth more.
 constexpr int64_t kDeepestTile = 2048;
 
 inline int64_t TotalDepth(const GradientShape& shape) {
@@ -128,9 +125,7 @@ class GradientFactors {
 
   // Columns that are packed at a time.
   static int64_t Width(const GradientShape& shape) {
-    return TotalDepth(shape) <= kDeepestRow
-               ? shape.columns
-               : std::min<int64_t>(kPanel, shape.columns);
+    return std::min(shape.columns, BlockWidth(Depth(shape), shape.columns));
   }
 
   // Elements of memory for any thread.
@@ -157,40 +152,42 @@ class GradientFactors {
   static int64_t Depth(const GradientShape& shape) {
     int64_t depth = 0;
     for (const GradientShape::Term& term : shape.terms) {
-      depth += (term.depth + Kind::kPacked - 1) / Kind::kPacked;
+      depth += Packed(term.depth);
     }
     return depth;
   }
+  static int64_t Packed(int64_t depth) {
+    return (depth + Kind::kPacked - 1) / Kind::kPacked;
+  }
 
-  // Packs `columns` of `depth` rows from `from`; row d goes to d * stride.
-  static Element* PackRows(int64_t depth, const float* from,
-                           int64_t from_stride, int64_t columns, float factor,
-                           int64_t stride, Element* to) {
+  // Packs `columns` of `depth` rows from `from`; column c of packed row d goes
+  // to `to(d, c)`.
+  template <typename To>
+  static void PackRows(int64_t depth, const float* from, int64_t stride,
+                       int64_t columns, float factor, const To& to) {
     const __m512 scale = _mm512_set1_ps(factor);
-    const RowPrefetcher rows(from, depth, from_stride, columns);
+    const RowPrefetcher rows(from, depth, stride, columns);
     for (int64_t d = 0; d < depth; d += Kind::kPacked) {
-      const float* row = from + d * from_stride;
-      const float* next = d + 1 < depth ? row + from_stride : nullptr;
+      const float* row = from + d * stride;
+      const float* next = d + 1 < depth ? row + stride : nullptr;
       rows.Enter(d);
       if (Kind::kPacked > 1) rows.Enter(d + 1);
       for (int64_t c = 0; c < columns; c += kLanes) {
         Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
-                   MaskOf(columns - c), scale, to + c);
+                   MaskOf(columns - c), scale, to(d / Kind::kPacked, c));
       }
-      to += stride;
     }
-    return to;
   }
 
   void PackB(int64_t begin, int64_t end) {
-    Element* to = b_;
-    for (; begin < end; begin += kPanel) {
-      const int64_t columns = std::min<int64_t>(kPanel, end - begin);
-      for (size_t i = 0; i < shape_.terms.size(); ++i) {
-        to = PackRows(shape_.terms[i].depth,
-                      args_.inputs[2 + 2 * i].floats() + begin, shape_.columns,
-                      columns, shape_.terms[i].factor, InLanes(columns), to);
-      }
+    int64_t above = 0;  // depth that is packed already
+    for (size_t i = 0; i < shape_.terms.size(); ++i) {
+      const int64_t depth = shape_.terms[i].depth;
+      PackRows(depth, args_.inputs[2 + 2 * i].floats() + begin, shape_.columns,
+               end - begin, shape_.terms[i].factor, [&](int64_t d, int64_t c) {
+                 return InPanels(b_, depth_, end - begin, above + d, c);
+               });
+      above += Packed(depth);
     }
   }
 
@@ -210,8 +207,9 @@ class GradientFactors {
           Prefetch(a + d * shape_.rows + rows.begin, rows.size());
         }
       } else {
-        to = PackRows(term.depth, a + rows.begin, shape_.rows, rows.size(), 1,
-                      stride, to);
+        PackRows(term.depth, a + rows.begin, shape_.rows, rows.size(), 1,
+                 [&](int64_t d, int64_t c) { return to + d * stride + c; });
+        to += Packed(term.depth) * stride;
       }
     }
   }

@@ -177,6 +177,25 @@ struct Factors {
   int32_t* kept = nullptr;
 };
 
+// Where column `c` of packed depth `d` stands, in panels of 64 columns.
+template <typename Element>
+Element* InPanels(Element* to, int64_t depth, int64_t columns, int64_t d,
+                  int64_t c) {
+  const int64_t panel = c / kPanel * kPanel;
+  const int64_t width = std::min<int64_t>(kPanel, InLanes(columns - panel));
+  return to + panel * depth + d * width + (c - panel);
+}
+
+// How many of B's columns, whole panels, are packed at a time: all rows of
+// tiles meet them while they are in the core's own cache.
+inline int64_t BlockWidth(int64_t depth, int64_t columns) {
+  constexpr int64_t kElements = (256 << 10) / sizeof(float);
+  const int64_t panels = (columns + kPanel - 1) / kPanel;
+  const int64_t fit = std::max<int64_t>(1, kElements / (depth * kPanel));
+  const int64_t blocks = (panels + fit - 1) / fit;
+  return (panels + blocks - 1) / blocks * kPanel;
+}
+
 constexpr int kMostStrips = 8;
 
 // Numbers of room that FindKept needs.
