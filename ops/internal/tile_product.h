@@ -9,7 +9,8 @@ namespace tamer {
 // in every step: both factors are packed, with BF16 rounded on the way, at the
 // speed of the caches. oneDNN 2.6 takes as long to round and reorder B as for
 // the product itself; in FP32, where it needn't, it is a little faster than
-// this. What is zero in six rows of A costs nothing here.
+// this unless B is transposed. What is zero in six rows of A costs nothing
+// here.
 class TileProduct {
  public:
   // Whether this machine and build can.
