@@ -10,6 +10,7 @@
 #include "core/op/layout.h"
 #include "ops/internal/checks.h"
 #include "ops/internal/family.h"
+#include "ops/internal/prefetch.h"
 #include "ops/internal/vector_math.h"
 #include "proto/ops/elementwise.pb.h"
 
@@ -17,6 +18,8 @@ namespace tamer {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
+// How far ahead of a block of random numbers its elements are asked for.
+constexpr int64_t kAhead = 1024;
 
 // Calls body(block, begin, elements) for each `size` of a tensor's n elements,
 // on the team.
@@ -107,6 +110,8 @@ class DropoutOp : public TypedOp<op::Dropout> {
           elements, kDropBlock, [&](int64_t block, int64_t begin, int64_t n) {
             alignas(64) uint32_t words[kRandomBlock];
             RandomWords(key, args.step, block, words);
+            PrefetchToWrite(y + begin + kDropBlock, n);
+            PrefetchToWrite(mask + begin + kDropBlock, n);
             DropElements(words, drop, x + begin, n, mask + begin, y + begin);
           });
       return absl::OkStatus();
@@ -148,6 +153,11 @@ class SampleOp : public TypedOp<op::Sample> {
                   [&](int64_t block, int64_t begin, int64_t n) {
                     alignas(64) float uniform[kRandomBlock];
                     UniformBlock(key, args.step, block, uniform);
+                    const int64_t ahead = begin + kAhead;
+                    if (ahead + kRandomBlock <= elements) {
+                      Prefetch(p + ahead, kRandomBlock);
+                      PrefetchToWrite(y + ahead, kRandomBlock);
+                    }
                     Bernoulli(uniform, p + begin, n, y + begin);
                   });
         return absl::OkStatus();

@@ -71,11 +71,14 @@ __attribute__((target("avx512f"))) void PhiloxLanes512(uint64_t key,
     k0 += kWeyl0;
     k1 += kWeyl1;
   }
+  const __m512i lower_halves = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16,
+                                                14, 12, 10, 8, 6, 4, 2, 0);
+  // Whole lines: what is read soon in another width than it was written in must
+  // wait until all stores before it are done.
   const auto store = [&](int w, const __m512i(&c)[2])
       __attribute__((target("avx512f"))) {
-    for (int h = 0; h < 2; ++h) {
-      _mm512_mask_cvtepi64_storeu_epi32(out + w * kLanes + 8 * h, 0xff, c[h]);
-    }
+    _mm512_storeu_si512(out + w * kLanes,
+                        _mm512_permutex2var_epi32(c[0], lower_halves, c[1]));
   };
   store(0, c0);
   store(1, c1);

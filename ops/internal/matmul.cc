@@ -272,9 +272,10 @@ class InnerMatmul : public HalvedMatmul {
     for (int64_t r = 0; columns.size() > 0 && r < rows.size(); ++r) {
       ones.Enter(r);
       others.Enter(r);
+      float* sum = args.outputs[0].floats() + begin + r * n;
+      if (r + 1 < rows.size()) PrefetchToWrite(sum + n, columns.size());
       ActivatedSum(shape_.activation, shape_.slope, one + r * n, other + r * n,
-                   bias, columns.size(),
-                   args.outputs[0].floats() + begin + r * n);
+                   bias, columns.size(), sum);
     }
   }
 

@@ -53,6 +53,7 @@ void PackLeft(const float* from, const MatrixView& view, int64_t depth,
     rows.Enter(r);
     for (int64_t d = 0; d < depth; d += kLanes) {
       const int64_t c = Kind::kPacked * d;
+      PrefetchToWrite(to + (r + 1) * depth + d);
       _mm512_mask_storeu_epi32(
           to + r * depth + d, MaskOf(depth - d),
           (__m512i)ElementsOfRow<Kind>(row + c, view.columns - c));
@@ -73,9 +74,10 @@ void PackRight(const float* from, const MatrixView& view,
     const float* next = first + 1 < view.rows ? row + view.stride : nullptr;
     for (int i = 0; i < Kind::kPacked; ++i) rows.Enter(first + i);
     for (int64_t c = 0; c < view.columns; c += kLanes) {
+      typename Kind::Element* at = InPanels(to, depth, view.columns, d, c);
+      PrefetchToWrite(at + kPackAhead);
       Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
-                 MaskOf(view.columns - c), one,
-                 InPanels(to, depth, view.columns, d, c));
+                 MaskOf(view.columns - c), one, at);
     }
   }
 }
@@ -102,8 +104,9 @@ void PackRightTransposed(const float* from, const MatrixView& view,
       TransposeLanes(block);
       const int64_t rows = std::min<int64_t>(kLanes, depth - d);
       for (int64_t i = 0; i < rows; ++i) {
-        std::memcpy(InPanels(to, depth, columns, d + i, c), &block[i],
-                    sizeof(block[i]));
+        typename Kind::Element* at = InPanels(to, depth, columns, d + i, c);
+        PrefetchToWrite(at + kLanes * kPanel);
+        std::memcpy(at, &block[i], sizeof(block[i]));
       }
     }
   }

@@ -16,6 +16,23 @@ inline void Prefetch(const float* data, int64_t n) {
   for (int64_t i = 0; i < n; i += kLine) __builtin_prefetch(data + i);
 }
 
+// Asks for the line of `data`, which will be written: also of another core that
+// has read it since, so that the store needn't wait for its leave. No hardware
+// foresees stores; even of lines in the core's second-level cache a run of them
+// takes a third of the time if they were asked for.
+inline void PrefetchToWrite(const void* data) {
+#if defined(__x86_64__)
+  asm volatile("prefetchw (%0)" : : "r"(data));
+#else
+  __builtin_prefetch(data, 1);
+#endif
+}
+
+inline void PrefetchToWrite(const float* data, int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(float);
+  for (int64_t i = 0; i < n; i += kLine) PrefetchToWrite(data + i);
+}
+
 // For a walk through rows of `columns` floats: begins with the first few, and
 // with each row asks for one farther on.
 class RowPrefetcher {

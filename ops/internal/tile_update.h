@@ -173,8 +173,10 @@ class GradientFactors {
       rows.Enter(d);
       if (Kind::kPacked > 1) rows.Enter(d + 1);
       for (int64_t c = 0; c < columns; c += kLanes) {
+        Element* at = to(d / Kind::kPacked, c);
+        PrefetchToWrite(at + kPackAhead);
         Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
-                   MaskOf(columns - c), scale, to(d / Kind::kPacked, c));
+                   MaskOf(columns - c), scale, at);
       }
     }
   }

@@ -106,12 +106,6 @@ struct Pairs {
   }
 };
 
-// Asks for a line that will be written: also of the other core, which has read
-// it since, so that the store needn't wait for its leave.
-TAMER_INLINE void PrefetchToWrite(const float* line) {
-  asm volatile("prefetchw (%0)" : : "r"(line));
-}
-
 // A stretch of depth of the left factor: element (row r, depth d) is at
 // a[r * row_step + d * depth_step].
 template <typename Element>
@@ -185,6 +179,9 @@ Element* InPanels(Element* to, int64_t depth, int64_t columns, int64_t d,
   const int64_t width = std::min<int64_t>(kPanel, InLanes(columns - panel));
   return to + panel * depth + d * width + (c - panel);
 }
+
+// How far ahead of what is packed a panel's lines are asked for.
+constexpr int64_t kPackAhead = 4 * kPanel;
 
 // How many of B's columns, whole panels, are packed at a time: all rows of
 // tiles meet them while they are in the core's own cache.
