@@ -226,16 +226,38 @@ TEST(DenseTest, LargeParametersOnAnyNumberOfThreads) {
 
 TEST(AffineTest, LargeParametersTransposed) {
   for (op::Activation activation : {op::LINEAR, op::SIGMOID, op::TANH}) {
+    for (int m : {11, 64}) {
+      op::Affine affine;
+      affine.set_transpose_weight(true);
+      affine.set_activation(activation);
+      CheckOp(affine,
+              {Random({m, 129}, 1), Random({301, 129}, 2, -0.1f, 0.1f),
+               Random({301}, 3)},
+              {}, [&](const std::vector<Doubles>& in) {
+                Doubles y = Product(in[0], in[1], m, 129, 301, false, true);
+                for (size_t i = 0; i < y.size(); ++i) {
+                  y[i] = Activate(activation, 0, y[i] + in[2][i % 301]);
+                }
+                return std::vector<Doubles>{y};
+              });
+    }
+  }
+}
+
+// Of large parameters what is zero in six rows is left out.
+TEST(AffineTest, ZerosInTheLeftFactor) {
+  for (bool transposed : {false, true}) {
     op::Affine affine;
-    affine.set_transpose_weight(true);
-    affine.set_activation(activation);
+    affine.set_transpose_weight(transposed);
+    affine.set_activation(op::SIGMOID);
+    const int in = transposed ? 259 : 301, units = transposed ? 301 : 259;
     CheckOp(affine,
-            {Random({11, 129}, 1), Random({301, 129}, 2, -0.1f, 0.1f),
-             Random({301}, 3)},
-            {}, [&](const std::vector<Doubles>& in) {
-              Doubles y = Product(in[0], in[1], 11, 129, 301, false, true);
+            {WithZeros(Random({65, in}, 1)), Random({301, 259}, 2, -0.1f, 0.1f),
+             Random({units}, 3)},
+            {}, [&](const std::vector<Doubles>& v) {
+              Doubles y = Product(v[0], v[1], 65, in, units, false, transposed);
               for (size_t i = 0; i < y.size(); ++i) {
-                y[i] = Activate(activation, 0, y[i] + in[2][i % 301]);
+                y[i] = Activate(op::SIGMOID, 0, y[i] + v[2][i % units]);
               }
               return std::vector<Doubles>{y};
             });
@@ -324,8 +346,9 @@ TEST(DenseTest, Bf16RoundsTheFactorsOnly) {
       affine.set_precision(BF16);
       CheckOp(
           affine,
-          {exact(Random({m, in}, 1)), exact(Random({301, 129}, 2)),
-           Random({units}, 3)},
+          {m == 64 ? WithZeros(exact(Random({m, in}, 1)))
+                   : exact(Random({m, in}, 1)),
+           exact(Random({301, 129}, 2)), Random({units}, 3)},
           {}, [&](const std::vector<Doubles>& v) {
             Doubles y = Product(v[0], v[1], m, in, units, false, transposed);
             for (size_t i = 0; i < y.size(); ++i) {

@@ -302,6 +302,20 @@ TEST(ProductUpdateTest, EqualsTheGradientMadeFirst) {
   }
 }
 
+// What is zero in six rows of a tile is left out.
+TEST(ProductUpdateTest, ZerosInTheLeftFactors) {
+  CheckAllRules(Products(2, false),
+                {WithZeros(Random({33, 90}, 1)), Random({33, 150}, 2),
+                 Random({10, 90}, 3), Random({10, 150}, 4)},
+                90, 150, 2e-5);
+  Value blank = Random({20, 90}, 5);  // rows of tiles without anything
+  for (size_t i = 0; i < blank.floats.size(); ++i) {
+    if (i % 90 < 60) blank.floats[i] = 0;
+  }
+  CheckAllRules(Products(1, false), {blank, Random({20, 150}, 6)}, 90, 150,
+                2e-5);
+}
+
 // A panel of columns at a time; and deeper than tiles go, blocks of rows by
 // oneDNN.
 TEST(ProductUpdateTest, DeepProductsToo) {

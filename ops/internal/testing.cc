@@ -213,6 +213,17 @@ Value Random(std::vector<int64_t> shape, uint64_t seed, float low, float high) {
   return value;
 }
 
+Value WithZeros(Value value) {
+  const int64_t columns = value.type.shape.back();
+  for (size_t i = 0; i < value.floats.size(); ++i) {
+    const int64_t row = i / columns, column = i % columns;
+    if (column % 3 != 0 || (row + column) % 7 == 0) {
+      value.floats[i] = column % 5 == 0 ? -0.0f : 0.0f;
+    }
+  }
+  return value;
+}
+
 absl::StatusOr<RunResult> RunOp(const OpParams& params,
                                 std::vector<Value> inputs, uint64_t step,
                                 int64_t batch, bool fixed_variables) {

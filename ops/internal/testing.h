@@ -30,6 +30,10 @@ Value Bytes(std::vector<int64_t> shape, std::vector<int8_t> values);
 Value Random(std::vector<int64_t> shape, uint64_t seed, float low = -1,
              float high = 1);
 
+// The same with zeros as images and units at rest have them: at two thirds of
+// the columns, some of them minus zero, and here and there elsewhere.
+Value WithZeros(Value value);
+
 struct RunResult {
   std::vector<Value> outputs;
   // Inputs, then variables, as they were left.
