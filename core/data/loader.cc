@@ -213,22 +213,12 @@ class Loader::Impl {
     BatchOrder::Rows after;
     const int64_t next = index_ + options_.worker + options_.workers;
     if (next < per_epoch_) after = order_.at(next);
-    // Each thread writes the features whose weights' rows it owns, or if there
-    // are many samples some of them, as elementwise ops do: at the seams of
-    // columns the caches' foresight would cost more than the next product's
-    // reading does.
-    constexpr int64_t kManySamples = 32;
     const bool alone = options_.prefetch || rows.size * width < kGrain;
     OnTeam(alone, [&](int thread, int threads) {
-      const bool cut_samples = rows.size >= kManySamples;
-      const IndexRange samples = cut_samples
-                                     ? OwnedPart(rows.size, thread, threads)
-                                     : IndexRange{0, rows.size};
-      const IndexRange part = cut_samples ? IndexRange{0, width}
-                                          : OwnedPart(width, thread, threads);
-      for (int64_t i = samples.begin; i < samples.end; ++i) {
-        if (i < after.size) Foresee(after.rows[i], part);
-        scaling_.Apply(*data_, rows.rows[i], part, features + i * width);
+      const IndexRange part = OwnedPart(rows.size, thread, threads);
+      for (int64_t i = part.begin; i < part.end; ++i) {
+        if (i < after.size) Foresee(after.rows[i], width);
+        scaling_.Apply(*data_, rows.rows[i], {0, width}, features + i * width);
       }
     });
   }
@@ -265,16 +255,16 @@ class Loader::Impl {
     const_cast<float*>(batch->mixed_shares)[i] = mix.share;
   }
 
-  // Asks for the part of a sample that will be read in a step's time: the
+  // Asks for what of a sample will be read in a step's time: the
   // order is random, so nothing else could.
-  void Foresee(int64_t row, IndexRange part) const {
+  void Foresee(int64_t row, int64_t width) const {
     const int64_t size = SizeOf(data_->dtype);
     const char* data =
         data_->dtype == DType::kUint8
             ? reinterpret_cast<const char*>(data_->bytes.data())
             : reinterpret_cast<const char*>(data_->floats.data());
-    data += (row * data_->sample_elements() + part.begin) * size;
-    for (int64_t i = 0; i < part.size() * size; i += 64) {
+    data += row * data_->sample_elements() * size;
+    for (int64_t i = 0; i < width * size; i += 64) {
       __builtin_prefetch(data + i);
     }
   }
