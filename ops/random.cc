@@ -4,6 +4,7 @@
 #include "core/base/random.h"
 
 #include <cmath>
+#include <initializer_list>
 
 #include "core/base/parallel.h"
 #include "core/op/gradient.h"
@@ -18,20 +19,15 @@ namespace tamer {
 namespace {
 
 constexpr int64_t kGrain = 1 << 14;
-// How far ahead of a block of random numbers its elements are asked for.
-constexpr int64_t kAhead = 1024;
 
-// Calls body(block, begin, elements) for each `size` of a tensor's n elements,
-// on the team.
-template <typename Body>
-void ForBlocks(int64_t n, int64_t size, const Body& body) {
-  constexpr int64_t kGrain = 1 << 12;
-  ParallelFor((n + size - 1) / size, kGrain / size,
-              [&](int64_t block, int64_t end) {
-                for (; block < end; ++block) {
-                  body(block, block * size, std::min(size, n - block * size));
-                }
-              });
+// Of `elements` that are worked on block by block, asks for those that a thread
+// at `begin` comes to soon: to be read, and to be written.
+void Foresee(int64_t elements, int64_t begin, int64_t block, const float* read,
+             std::initializer_list<const float*> written) {
+  const int64_t ahead = begin + 1024;
+  if (ahead + block > elements) return;
+  Prefetch(read + ahead, block);
+  for (const float* to : written) PrefetchToWrite(to + ahead, block);
 }
 
 // `u` are uniform numbers.
@@ -106,12 +102,11 @@ class DropoutOp : public TypedOp<op::Dropout> {
                        key = spec.stream_key](const KernelArgs& args) {
       const float* x = args.inputs[0].floats();
       float *y = args.outputs[0].floats(), *mask = args.outputs[1].floats();
-      ForBlocks(
+      ForRandomBlocks(
           elements, kDropBlock, [&](int64_t block, int64_t begin, int64_t n) {
             alignas(64) uint32_t words[kRandomBlock];
             RandomWords(key, args.step, block, words);
-            PrefetchToWrite(y + begin + kDropBlock, n);
-            PrefetchToWrite(mask + begin + kDropBlock, n);
+            Foresee(elements, begin, kDropBlock, x, {y, mask});
             DropElements(words, drop, x + begin, n, mask + begin, y + begin);
           });
       return absl::OkStatus();
@@ -149,17 +144,13 @@ class SampleOp : public TypedOp<op::Sample> {
                          key = spec.stream_key](const KernelArgs& args) {
         const float* p = args.inputs[0].floats();
         float* y = args.outputs[0].floats();
-        ForBlocks(elements, kRandomBlock,
-                  [&](int64_t block, int64_t begin, int64_t n) {
-                    alignas(64) float uniform[kRandomBlock];
-                    UniformBlock(key, args.step, block, uniform);
-                    const int64_t ahead = begin + kAhead;
-                    if (ahead + kRandomBlock <= elements) {
-                      Prefetch(p + ahead, kRandomBlock);
-                      PrefetchToWrite(y + ahead, kRandomBlock);
-                    }
-                    Bernoulli(uniform, p + begin, n, y + begin);
-                  });
+        ForRandomBlocks(elements, kRandomBlock,
+                        [&](int64_t block, int64_t begin, int64_t n) {
+                          alignas(64) float uniform[kRandomBlock];
+                          UniformBlock(key, args.step, block, uniform);
+                          Foresee(elements, begin, kRandomBlock, p, {y});
+                          Bernoulli(uniform, p + begin, n, y + begin);
+                        });
         return absl::OkStatus();
       });
     }

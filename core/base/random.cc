@@ -20,7 +20,6 @@ constexpr uint32_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
 constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 constexpr float kUnit = 1.0f / 16777216.0f;  // 2^-24
 constexpr int64_t kLanes = 16;               // counters worked on side by side
-constexpr int64_t kGrain = 2048;
 
 // Words of 16 consecutive counters, word by word: out[w * kLanes + lane].
 void PhiloxLanes(uint64_t key, uint64_t step, uint64_t first, uint32_t* out) {
@@ -94,20 +93,6 @@ LanesFunction FastLanes() {
 auto FastLanes() { return PhiloxLanes; }
 #endif
 
-// Calls emit(block_begin, words) for each block of 64 numbers that [0, n)
-// touches.
-template <typename Emit>
-void ForBlocks(uint64_t key, uint64_t step, int64_t n, const Emit& emit) {
-  const int64_t blocks = (n + kRandomBlock - 1) / kRandomBlock;
-  ParallelFor(blocks, kGrain / kRandomBlock, [&](int64_t first, int64_t last) {
-    alignas(64) uint32_t words[kRandomBlock];
-    for (int64_t block = first; block < last; ++block) {
-      RandomWords(key, step, block, words);
-      emit(block * kRandomBlock, words);
-    }
-  });
-}
-
 float ToUnit(uint32_t word) { return static_cast<float>(word >> 8) * kUnit; }
 
 // Signed numbers convert in one instruction, and 24 bits need no sign.
@@ -158,22 +143,28 @@ void UniformBlock(uint64_t key, uint64_t step, int64_t block, float* out) {
 }
 
 void FillUniform(uint64_t key, uint64_t step, int64_t n, float* out) {
-  ForBlocks(key, step, n, [&](int64_t begin, const uint32_t* words) {
-    ToUnits(words, std::min(kRandomBlock, n - begin), out + begin);
-  });
+  ForRandomBlocks(n, kRandomBlock,
+                  [&](int64_t block, int64_t begin, int64_t count) {
+                    alignas(64) uint32_t words[kRandomBlock];
+                    RandomWords(key, step, block, words);
+                    ToUnits(words, count, out + begin);
+                  });
 }
 
 void FillGaussian(uint64_t key, uint64_t step, int64_t n, float* out) {
-  ForBlocks(key, step, n, [&](int64_t begin, const uint32_t* words) {
-    const int64_t count = std::min(kRandomBlock, n - begin);
-    for (int64_t i = 0; i < count; i += 2) {
-      // 1 - u lies in (0, 1], so the logarithm is finite.
-      const float radius = std::sqrt(-2.0f * std::log(1.0f - ToUnit(words[i])));
-      const float angle = 6.28318530717958647692f * ToUnit(words[i + 1]);
-      out[begin + i] = radius * std::cos(angle);
-      if (i + 1 < count) out[begin + i + 1] = radius * std::sin(angle);
-    }
-  });
+  ForRandomBlocks(
+      n, kRandomBlock, [&](int64_t block, int64_t begin, int64_t count) {
+        alignas(64) uint32_t words[kRandomBlock];
+        RandomWords(key, step, block, words);
+        for (int64_t i = 0; i < count; i += 2) {
+          // 1 - u lies in (0, 1], so the logarithm is finite.
+          const float radius =
+              std::sqrt(-2.0f * std::log(1.0f - ToUnit(words[i])));
+          const float angle = 6.28318530717958647692f * ToUnit(words[i + 1]);
+          out[begin + i] = radius * std::cos(angle);
+          if (i + 1 < count) out[begin + i + 1] = radius * std::sin(angle);
+        }
+      });
 }
 
 uint64_t RandomBelow(uint64_t key, uint64_t step, uint64_t index,

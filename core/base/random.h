@@ -1,10 +1,12 @@
 #ifndef TAMER_CORE_BASE_RANDOM_H_
 #define TAMER_CORE_BASE_RANDOM_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "core/base/parallel.h"
 
 namespace tamer {
 
@@ -22,6 +24,18 @@ uint64_t StreamKey(uint64_t seed, absl::string_view name);
 // Fills out[0, n) with numbers uniform on [0, 1), multiples of 2^-24. Element i
 // depends on key, step and i alone; runs on the OpenMP team.
 void FillUniform(uint64_t key, uint64_t step, int64_t n, float* out);
+
+// Calls body(block, begin, elements) for each `size` of [0, n), on the team.
+template <typename Body>
+void ForRandomBlocks(int64_t n, int64_t size, const Body& body) {
+  constexpr int64_t kGrain = 2048;  // elements
+  ParallelFor((n + size - 1) / size, kGrain / size,
+              [&](int64_t block, int64_t end) {
+                for (; block < end; ++block) {
+                  body(block, block * size, std::min(size, n - block * size));
+                }
+              });
+}
 
 // The `block`-th 64 of FillUniform's numbers, on this thread.
 constexpr int64_t kRandomBlock = 64;

@@ -255,7 +255,7 @@ class Loader::Impl {
     const_cast<float*>(batch->mixed_shares)[i] = mix.share;
   }
 
-  // Asks for what of a sample will be read in a step's time: the
+  // Asks for the numbers of a sample that will be read in a step's time: the
   // order is random, so nothing else could.
   void Foresee(int64_t row, int64_t width) const {
     const int64_t size = SizeOf(data_->dtype);

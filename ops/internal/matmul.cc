@@ -168,14 +168,12 @@ class ColumnsMatmul : public HalvedMatmul {
     const int parts = 2 * shares_a_half_;
     const bool by_tiles = ByTiles(shape);
     activates_ = by_tiles && (shape.bias || shape.activation != op::LINEAR);
-    ProductSettings settings;
-    settings.precision = shape.precision;
-    if (!by_tiles) settings = SettingsOf(shape);
     for (int part = 0; part < parts; ++part) {
       const IndexRange range = OwnedPart(n, part, parts);
       if (range.size() == 0) continue;
       Add({ShareProduct({m, k, k, false}, {range.size(), k, k, true},
-                        {m, range.size(), n, false}, settings, by_tiles),
+                        {m, range.size(), n, false}, SettingsOf(shape),
+                        by_tiles),
            0, range.begin * k, range.begin, range});
     }
   }

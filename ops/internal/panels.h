@@ -19,12 +19,6 @@ namespace tiles {
 
 TAMER_BEGIN_TILES
 
-// How many elements hold `k` numbers of depth.
-template <typename Kind>
-int64_t DepthOf(int64_t k) {
-  return (k + Kind::kPacked - 1) / Kind::kPacked;
-}
-
 // 32 numbers of a row as 16 pairs; those from `left` on are zero.
 inline __m512i PairsOfRow(const float* row, int64_t left) {
   const __m512 low = _mm512_maskz_loadu_ps(left <= 0 ? 0 : MaskOf(left), row);

@@ -17,7 +17,8 @@ TileProduct::TileProduct(const MatrixView& a, const MatrixView& b,
       b_(b),
       c_(c),
       precision_(precision),
-      depth_(precision == BF16 ? (a.columns + 1) / 2 : a.columns),
+      depth_(precision == BF16 ? tiles::DepthOf<tiles::Pairs>(a.columns)
+                               : a.columns),
       width_(tiles::BlockWidth(depth_, c.columns)),
       left_bytes_(Aligned(a.rows * depth_ * int64_t{sizeof(float)})),
       right_bytes_(Aligned(depth_ * width_ * int64_t{sizeof(float)})) {}

@@ -152,12 +152,9 @@ class GradientFactors {
   static int64_t Depth(const GradientShape& shape) {
     int64_t depth = 0;
     for (const GradientShape::Term& term : shape.terms) {
-      depth += Packed(term.depth);
+      depth += DepthOf<Kind>(term.depth);
     }
     return depth;
-  }
-  static int64_t Packed(int64_t depth) {
-    return (depth + Kind::kPacked - 1) / Kind::kPacked;
   }
 
   // Packs `columns` of `depth` rows from `from`; column c of packed row d goes
@@ -189,7 +186,7 @@ class GradientFactors {
                end - begin, shape_.terms[i].factor, [&](int64_t d, int64_t c) {
                  return InPanels(b_, depth_, end - begin, above + d, c);
                });
-      above += Packed(depth);
+      above += DepthOf<Kind>(depth);
     }
   }
 
@@ -211,7 +208,7 @@ class GradientFactors {
       } else {
         PackRows(term.depth, a + rows.begin, shape_.rows, rows.size(), 1,
                  [&](int64_t d, int64_t c) { return to + d * stride + c; });
-        to += Packed(term.depth) * stride;
+        to += DepthOf<Kind>(term.depth) * stride;
       }
     }
   }

@@ -106,6 +106,12 @@ struct Pairs {
   }
 };
 
+// How many elements hold `k` numbers of depth.
+template <typename Kind>
+int64_t DepthOf(int64_t k) {
+  return (k + Kind::kPacked - 1) / Kind::kPacked;
+}
+
 // A stretch of depth of the left factor: element (row r, depth d) is at
 // a[r * row_step + d * depth_step].
 template <typename Element>
