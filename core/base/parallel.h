@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/base/team.h"
+
 namespace tamer {
 
 // Of work on memory that several workers of this process have in common, each
@@ -52,16 +54,15 @@ void ParallelFor(int64_t n, int64_t grain, const Body& body) {
   const int team = std::max(1, omp_get_max_threads());
   const int first = work_part.index * team;
   const int threads = std::min(team, cuts - first);
-  const auto one = [&](int thread) {
-    const int64_t share = ((n + cuts - 1) / cuts + 15) / 16 * 16;
-    const int64_t begin = std::min(n, share * (first + thread));
-    const int64_t end = std::min(n, begin + share);
-    if (begin < end) body(begin, end);
-  };
+  const int64_t share = ((n + cuts - 1) / cuts + 15) / 16 * 16;
   if (threads <= 0) return;
-  if (threads == 1) return one(0);
-#pragma omp parallel num_threads(threads)
-  one(omp_get_thread_num());
+  OnThreads(threads, [&](int thread, int present) {
+    for (; thread < threads; thread += present) {
+      const int64_t begin = std::min(n, share * (first + thread));
+      const int64_t end = std::min(n, begin + share);
+      if (begin < end) body(begin, end);
+    }
+  });
 }
 
 struct IndexRange {
@@ -99,9 +100,9 @@ void OnTeam(bool alone, const Body& body) {
     if (alone) return body(0, 1);
     return body(part.index, part.count);
   }
-#pragma omp parallel num_threads(threads)
-  body(part.index * omp_get_num_threads() + omp_get_thread_num(),
-       part.count * omp_get_num_threads());
+  OnThreads(threads, [&](int thread, int present) {
+    body(part.index * present + thread, part.count * present);
+  });
 }
 
 }  // namespace tamer

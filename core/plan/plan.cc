@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <queue>
 
+#include "core/base/parallel.h"
 #include "core/base/random.h"
 #include "core/plan/memory_planner.h"
 
@@ -209,7 +210,9 @@ absl::Status PlanCompiler::MakeKernels() {
     for (ValueId id : node.AllInputs()) {
       readers_[id].push_back(static_cast<int>(i));
     }
+    const int64_t before = foreign_regions;
     auto kernel = node.op->Compile(spec);
+    step.holds_team = foreign_regions == before;
     if (!kernel.ok()) {
       return Annotate(kernel.status(),
                       absl::StrCat(node.location.Prefix(), "node \"", node.name,

@@ -41,6 +41,9 @@ struct PlanStep {
   std::vector<Tensor> inputs;  // inputs, then variables
   std::vector<Tensor> outputs;
   void* scratch = nullptr;
+  // Whether it may run while a Team is held: it opens no OpenMP regions but
+  // through OnTeam and ParallelFor.
+  bool holds_team = false;
   // Steps (by index) that wait for this one, and how many this one waits for.
   std::vector<int> successors;
   int predecessors = 0;

@@ -200,6 +200,35 @@ void Scheduler::PrepareTeam(const Plan& plan) {
   if (last_plan_ == &plan && omp_get_max_threads() == team) return;
   UseTeam(team);
   last_plan_ = &plan;
+  if (team == 1) {
+    team_ = nullptr;
+  } else if (team_ == nullptr || team_->size() != team) {
+    team_ = std::make_unique<Team>(team);
+  }
+}
+
+// Calls run(i) for each step, up to the first error; a stretch of steps that
+// may while the team is held.
+template <typename RunOne>
+absl::Status Scheduler::InOrder(const Plan& plan, const RunOne& run) {
+  const std::vector<PlanStep>& steps = plan.steps();
+  absl::Status status;
+  for (size_t begin = 0, end; begin < steps.size() && status.ok();
+       begin = end) {
+    end = begin;
+    while (end < steps.size() && steps[end].holds_team) ++end;
+    const bool holds = team_ != nullptr && end > begin + 1;
+    end = std::max(end, begin + 1);
+    const auto stretch = [&] {
+      for (size_t i = begin; i < end && status.ok(); ++i) status = run(i);
+    };
+    if (holds) {
+      team_->Hold(stretch);
+    } else {
+      stretch();
+    }
+  }
+  return status;
 }
 
 absl::Status Scheduler::RunTimed(Plan& plan, uint64_t step,
@@ -208,23 +237,21 @@ absl::Status Scheduler::RunTimed(Plan& plan, uint64_t step,
   PrepareTeam(plan);
   seconds->resize(plan.steps().size());
   auto before = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < plan.steps().size(); ++i) {
-    TAMER_RETURN_IF_ERROR(RunStep(plan, plan.steps()[i], step));
+  return InOrder(plan, [&](size_t i) {
+    absl::Status status = RunStep(plan, plan.steps()[i], step);
     const auto after = std::chrono::steady_clock::now();
     (*seconds)[i] = std::chrono::duration<double>(after - before).count();
     before = after;
-  }
-  return absl::OkStatus();
+    return status;
+  });
 }
 
 absl::Status Scheduler::Run(Plan& plan, uint64_t step) {
   const FlushDenormals flush;
   PrepareTeam(plan);
   if (workers_ != nullptr) return workers_->Run(plan, step);
-  for (const PlanStep& planned : plan.steps()) {
-    TAMER_RETURN_IF_ERROR(RunStep(plan, planned, step));
-  }
-  return absl::OkStatus();
+  return InOrder(
+      plan, [&](size_t i) { return RunStep(plan, plan.steps()[i], step); });
 }
 
 }  // namespace tamer

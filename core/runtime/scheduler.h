@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/team.h"
 #include "core/plan/plan.h"
 
 namespace tamer {
@@ -44,10 +45,13 @@ class Scheduler {
  private:
   class Workers;
   void PrepareTeam(const Plan& plan);
+  template <typename RunOne>
+  absl::Status InOrder(const Plan& plan, const RunOne& run);
 
   const bool choose_;
   int intra_op_;
   const Plan* last_plan_ = nullptr;  // only compared
+  std::unique_ptr<Team> team_;  // of the last plan; none of one thread
   std::unique_ptr<Workers> workers_;
 };
 

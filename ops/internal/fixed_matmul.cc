@@ -35,13 +35,22 @@ class FixedMatmul : public Kernel {
                              static_cast<Element*>(packed_.data()));
       prepared_ = true;
     }
+    from_the_right_ = !from_the_right_;
     OnTeam(alone_, [&](int thread, int threads) {
-      PackPairs(args, OwnedPart(shape_.m(), thread, threads));
-#pragma omp barrier
+      if (kPairs) {
+        PackPairs(args, OwnedPart(shape_.m(), thread, threads));
+        TeamBarrier();
+      }
       const int64_t panels = (shape_.n() + kPanel - 1) / kPanel;
       const IndexRange own = OwnedPart(panels, thread, threads);
-      Multiply(args,
-               {own.begin * kPanel, std::min(shape_.n(), own.end * kPanel)});
+      // The other way than last time: what a core's cache has kept of B comes
+      // first. Always the same way, each panel would push out the one that is
+      // needed next, where all of them are a little larger than that cache.
+      for (int64_t i = 0; i < own.size(); ++i) {
+        const int64_t panel = from_the_right_ ? own.end - 1 - i : own.begin + i;
+        Multiply(args,
+                 {panel * kPanel, std::min(shape_.n(), (panel + 1) * kPanel)});
+      }
     });
     return absl::OkStatus();
   }
@@ -66,9 +75,8 @@ class FixedMatmul : public Kernel {
     }
   }
 
-  // These columns of C, whole panels.
+  // These columns of C, a panel.
   void Multiply(const KernelArgs& args, IndexRange columns) const {
-    if (columns.begin >= columns.end) return;
     const Element* left;
     if constexpr (kPairs) {
       left = static_cast<const Element*>(args.scratch);
@@ -96,6 +104,7 @@ class FixedMatmul : public Kernel {
   const bool alone_;
   Buffer packed_;
   bool prepared_ = false;
+  bool from_the_right_ = false;
 };
 
 TAMER_END_TILES

@@ -242,7 +242,7 @@ class InnerMatmul : public HalvedMatmul {
       for (size_t i = thread; i < shares_.size(); i += threads) {
         Multiply(i, args, nullptr, sums);
       }
-#pragma omp barrier
+      TeamBarrier();
       Combine(OwnedPart(shape_.m(), thread, threads), args);
     });
     return Failure();

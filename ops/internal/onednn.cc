@@ -1,5 +1,7 @@
 #include "ops/internal/onednn.h"
 
+#include "core/base/parallel.h"
+
 namespace tamer {
 
 dnnl::engine& Engine() {
@@ -44,6 +46,7 @@ Primitive::Primitive(const dnnl::primitive& primitive,
     arguments_.push_back({argument.id, memories_.back().get()});
   }
   bound_.assign(memories_.size(), nullptr);
+  if (omp_get_max_threads() > 1) ++foreign_regions;
 }
 
 void Primitive::Bind(size_t index, void* data) {

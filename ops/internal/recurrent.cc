@@ -311,7 +311,7 @@ void OnSamples(const Recurrent& layer, int64_t panels, const Pack& pack,
       layer.batch * layer.steps * layer.units * layer.units * layer.gates();
   OnTeam(work < kGrain, [&](int thread, int threads) {
     for (int64_t p = thread; p < panels; p += threads) pack(p);
-#pragma omp barrier
+    TeamBarrier();
     const int64_t end = layer.batch * (thread + 1) / threads;
     for (int64_t b = layer.batch * thread / threads; b < end; b += kTogether) {
       samples(b, std::min<int64_t>(end, b + kTogether));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/team.h"
 #include "core/op/op.h"
 #include "plugins/host/guard.h"
 #include "plugins/host/schema.h"
@@ -80,7 +81,9 @@ class PluginKernel : public Kernel {
   using Destroy = void (*)(void*);
 
   PluginKernel(std::string site, Destroy destroy)
-      : site_(std::move(site)), destroy_(destroy) {}
+      : site_(std::move(site)), destroy_(destroy) {
+    ++foreign_regions;  // a plugin may open some
+  }
   ~PluginKernel() override;
 
   absl::Status Init(Create create, void* user, const TamerKernelSpec& spec);

@@ -40,6 +40,7 @@ class UpdateKernel : public Kernel {
     const Shape& shape = spec.inputs[0].shape;
     n_ = shape.elements();
     columns_ = shape.rank() == 2 ? shape.dim(1) : 1;
+    ++foreign_regions;  // a plugin may open some
   }
   ~UpdateKernel() override {
     if (!created_ || rule_.destroy == nullptr) return;
