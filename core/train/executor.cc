@@ -120,7 +120,8 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Make(
     TAMER_ASSIGN_OR_RETURN(
         plan.threads, ChooseThreads(step.graph, plan, scheduler->intra_op()));
   }
-  executor->arena_ = plan.arena = std::make_shared<Arena>();
+  executor->arena_ = plan.arena =
+      options.arena != nullptr ? options.arena : std::make_shared<Arena>();
   for (const BatchShape& shape : shapes) {
     TAMER_RETURN_IF_ERROR(
         executor->AddPlan(step.graph, shape, plan, variables));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/data/loader.h"
+#include "core/plan/arena.h"
 #include "core/plan/plan.h"
 #include "core/runtime/scheduler.h"
 #include "core/train/step.h"
@@ -31,6 +32,9 @@ struct ExecutorOptions {
   StepOptions step;
   // What Update does of what workers share out; see WorkPart.
   WorkPart part;
+  // Of plans that run in turn with these, whose outputs nobody needs when the
+  // others run; null: one of its own.
+  std::shared_ptr<Arena> arena;
 };
 
 // Samples whose gradients were gathered since the last update: a variable, so

@@ -130,14 +130,15 @@ absl::StatusOr<std::unique_ptr<Histograms>> Histograms::Make(
   auto& names = result->activities_;
   names.erase(std::unique(names.begin(), names.end()), names.end());
   TAMER_RETURN_IF_ERROR(result->AddActivities(network, std::move(data), scaling,
-                                              phase.batch, scheduler));
+                                              phase, scheduler));
   return result;
 }
 
 absl::Status Histograms::AddActivities(const Graph& network,
                                        std::shared_ptr<const Dataset> data,
                                        const FeatureScaling& scaling,
-                                       int64_t batch, Scheduler* scheduler) {
+                                       const Phase& phase,
+                                       Scheduler* scheduler) {
   if (activities_.empty()) return absl::OkStatus();
   Graph graph = network;
   graph.ClearOutputs();
@@ -156,11 +157,12 @@ absl::Status Histograms::AddActivities(const Graph& network,
     activities_.push_back(graph.value(id).name);
   }
   ExecutorOptions options;
-  options.batch = batch;
+  options.batch = phase.batch;
+  options.arena = phase.arena;
   TAMER_ASSIGN_OR_RETURN(
       executor_, Executor::Make(graph, *data, options, variables_, scheduler));
   LoaderOptions in_order;
-  in_order.batch = batch;
+  in_order.batch = phase.batch;
   in_order.shuffle = false;
   loader_ = std::make_unique<Loader>(std::move(data), scaling, in_order);
   batch_ = &loader_->Next();

@@ -45,7 +45,7 @@ class Histograms {
   absl::Status MeasureActivities(std::vector<Histogram>* found);
   absl::Status AddActivities(const Graph& network,
                              std::shared_ptr<const Dataset> data,
-                             const FeatureScaling& scaling, int64_t batch,
+                             const FeatureScaling& scaling, const Phase& phase,
                              Scheduler* scheduler);
 
   std::string stage_, layer_;

@@ -177,6 +177,7 @@ absl::Status PhaseRun::Compile() {
   options.shapes = Shapes();
   TAMER_RETURN_IF_ERROR(team_.ChooseMemory(*graph, seed_));
   options.part = team_.part();
+  options.arena = phase_.arena;
   TAMER_ASSIGN_OR_RETURN(
       executor_,
       Executor::Make(*graph, *phase_.data, options, variables_, scheduler_));

@@ -8,6 +8,7 @@
 
 #include "core/collective/collective.h"
 #include "core/data/loader.h"
+#include "core/plan/arena.h"
 #include "core/plan/variables.h"
 #include "core/runtime/scheduler.h"
 #include "core/train/metrics_log.h"
@@ -38,6 +39,8 @@ struct Phase {
   uint64_t seed = 1;
   bool parallel_branches = false;
   StepOptions step;
+  // What `record` runs shares it with the training.
+  std::shared_ptr<Arena> arena = std::make_shared<Arena>();
   float checkpoint_every_seconds = 60;
   int64_t checkpoint_every_steps = 0;  // 0: none
 
