@@ -8,6 +8,7 @@
 
 #include "core/base/allocation_counter.h"
 #include "core/base/random.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/ops/elementwise.pb.h"
 
@@ -34,7 +35,8 @@ class WorkKernel : public Kernel {
 
 class WorkOp : public TypedOp<op::Scale> {
  public:
-  explicit WorkOp(const Work* work) : work_(work) {}
+  WorkOp(const Work* work, const int* foreign)
+      : work_(work), foreign_(foreign) {}
   absl::StatusOr<Inference> Infer(const OpParams&,
                                   absl::Span<const TensorType>) const override {
     Inference result;
@@ -43,18 +45,21 @@ class WorkOp : public TypedOp<op::Scale> {
   }
   absl::StatusOr<std::unique_ptr<Kernel>> Compile(
       const KernelSpec& spec) const override {
-    return std::make_unique<WorkKernel>(
-        work_, static_cast<int>(Typed(*spec.params).factor()));
+    const int which = static_cast<int>(Typed(*spec.params).factor());
+    if (which == *foreign_) ++foreign_regions;
+    return std::make_unique<WorkKernel>(work_, which);
   }
 
  private:
   const Work* work_;
+  const int* foreign_;
 };
 
 class SchedulerTest : public ::testing::Test {
  protected:
   SchedulerTest() : graph_(&registry_) {
-    EXPECT_TRUE(registry_.Register(std::make_unique<WorkOp>(&work_)).ok());
+    EXPECT_TRUE(
+        registry_.Register(std::make_unique<WorkOp>(&work_, &foreign_)).ok());
   }
   void Add(int which, const std::vector<int>& inputs) {
     op::Scale params;
@@ -80,6 +85,7 @@ class SchedulerTest : public ::testing::Test {
   }
 
   Work work_;
+  int foreign_ = -1;  // the node whose kernel opens OpenMP regions of its own
   OpRegistry registry_;
   Graph graph_;
   Variables variables_;
@@ -202,6 +208,47 @@ TEST_F(SchedulerTest, EveryThreadTakesDenormalsForZero) {
   EXPECT_EQ(during, 0);
   volatile float tiny = 1e-39f;
   EXPECT_NE(tiny * 1.0f, 0) << "the caller's own mode is back";
+}
+
+// Where a team is held, OpenMP's own regions have one thread only.
+TEST_F(SchedulerTest, ATeamIsHeldForAllButThoseWithRegionsOfTheirOwn) {
+  foreign_ = 3;
+  bool held[7], fails = false;
+  int regions = 0;
+  work_ = [&](int which) -> absl::Status {
+    held[which] = team_member.team != nullptr;
+    if (which == 3) {
+#pragma omp parallel num_threads(2)
+#pragma omp atomic
+      ++regions;
+    }
+    return fails && which == 1 ? absl::InvalidArgumentError("no good")
+                               : absl::OkStatus();
+  };
+  Add(0, {});
+  for (int i = 1; i < 7; ++i) Add(i, {i - 1});
+  const auto plan = Compile();
+  ThreadOptions threads;
+  threads.intra_op = 2;
+  Scheduler scheduler(threads);
+  const auto run = [&] {
+    ASSERT_TRUE(scheduler.Run(*plan, 0).ok());
+    EXPECT_THAT(
+        held, testing::ElementsAre(true, true, true, false, true, true, true));
+    EXPECT_EQ(regions, 2);
+    regions = 0;
+    EXPECT_EQ(team_member.team, nullptr);
+  };
+  run();
+  // An error ends a held stretch, and the next run holds it again.
+  fails = true;
+  EXPECT_EQ(scheduler.Run(*plan, 0).message(), "node \"n1\": no good");
+  EXPECT_EQ(team_member.team, nullptr);
+  fails = false;
+  run();
+  const int64_t before = OwnAllocations();
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(scheduler.Run(*plan, i).ok());
+  EXPECT_EQ(OwnAllocations(), before);
 }
 
 }  // namespace
