@@ -22,9 +22,14 @@ namespace {
 // passing on halves of C costs less than passing on halves of B.
 constexpr int64_t kLargeMatrix = 1 << 15;
 constexpr int64_t kFewRows = 32;
+// Numbers of a parameter whose rows have owners among the threads.
+constexpr int64_t kOwnedMatrix = 1 << 14;
+// Fewer multiply-adds than this are over before OpenMP has begun and ended a
+// region, and two cores without a common cache have passed on the result.
+constexpr int64_t kWorthARegion = 1 << 18;
 
 bool LargeParameter(const MatmulShape& shape) {
-  return !shape.transpose_a && shape.b_rows * shape.b_columns >= kLargeMatrix &&
+  return !shape.transpose_a && shape.b_rows * shape.b_columns >= kOwnedMatrix &&
          4 * shape.m() <= shape.b_rows;
 }
 
@@ -42,7 +47,7 @@ const float* SlopeInput(const MatmulShape& shape, const KernelArgs& args) {
   return shape.slope_of == op::LINEAR ? nullptr : args.inputs.back().floats();
 }
 
-// One primitive on the whole team.
+// One primitive, on the whole team or, if small, on this thread.
 class WholeMatmul : public Kernel {
  public:
   explicit WholeMatmul(const MatmulShape& shape)
@@ -54,9 +59,7 @@ class WholeMatmul : public Kernel {
 
   absl::Status Run(const KernelArgs& args) override {
     float* c = args.outputs[0].floats();
-    TAMER_RETURN_IF_ERROR(product_.Run(
-        args.inputs[0].floats(), args.inputs[1].floats(),
-        shape_.bias ? args.inputs[2].floats() : nullptr, c, args.scratch));
+    TAMER_RETURN_IF_ERROR(Multiply(args));
     const float* z = SlopeInput(shape_, args);
     if (z == nullptr) return absl::OkStatus();
     ParallelFor(shape_.m() * shape_.n(), 1 << 14, [&](int64_t i, int64_t end) {
@@ -67,7 +70,18 @@ class WholeMatmul : public Kernel {
   }
   int64_t scratch_bytes() const override { return product_.scratch_bytes(); }
 
+  static bool IsSmall(const MatmulShape& shape) {
+    return shape.m() * shape.k() * shape.n() < kWorthARegion;
+  }
+
  private:
+  absl::Status Multiply(const KernelArgs& args) {
+    const OneThread guard(IsSmall(shape_));
+    return product_.Run(args.inputs[0].floats(), args.inputs[1].floats(),
+                        shape_.bias ? args.inputs[2].floats() : nullptr,
+                        args.outputs[0].floats(), args.scratch);
+  }
+
   const MatmulShape shape_;
   Product product_;
 };
@@ -305,7 +319,10 @@ std::unique_ptr<Kernel> NewMatmul(const MatmulShape& shape) {
     std::unique_ptr<Kernel> fixed = MakeFixedMatmul(shape);
     if (fixed != nullptr) return fixed;
   }
-  if (!LargeParameter(shape)) return std::make_unique<WholeMatmul>(shape);
+  if (!LargeParameter(shape)) {
+    const OneThread guard(WholeMatmul::IsSmall(shape));
+    return std::make_unique<WholeMatmul>(shape);
+  }
   if (shape.transpose_b) return std::make_unique<ColumnsMatmul>(shape);
   return std::make_unique<InnerMatmul>(shape);
 }

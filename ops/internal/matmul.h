@@ -94,10 +94,12 @@ class Product {
   int64_t scratch_bytes_ = 0;
 };
 
-// While it lives, Products are made for one thread.
+// While it lives, if `applies`, Products are made for one thread.
 class OneThread {
  public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  explicit OneThread(bool applies = true) : before_(omp_get_max_threads()) {
+    if (applies) omp_set_num_threads(1);
+  }
   ~OneThread() { omp_set_num_threads(before_); }
 
  private:

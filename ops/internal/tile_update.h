@@ -53,17 +53,20 @@ struct UpdateSink {
   const Rule& rule;
   float* parameter;  // the tile's first element
   float* state[2];
-  int64_t columns;     // of the matrix
-  int64_t rows_above;  // this thread's that are yet to come
-  __mmask16 last;      // of the last vector in a row
+  int64_t columns;  // of the matrix
+  __mmask16 last;   // of the last vector in a row
+  // The tile that comes next: where its first row begins, from here, and what
+  // leads to the others; how many rows of it are this thread's; its vectors.
+  int64_t next, next_step, next_rows;
+  int next_vectors;
 
-  // Row `row` of the next tile above, if it is this thread's.
+  // Row `row` of the next tile. More tiles ahead push the packed factor out of
+  // the first-level cache.
   template <int kR, int kC>
   TAMER_INLINE void Foresee(int row) const {
-    if (row >= rows_above) return;
-    const int64_t offset = -(row + 1) * columns;
-#pragma GCC unroll 4
-    for (int c = 0; c < kC; ++c) {
+    if (row >= next_rows) return;
+    const int64_t offset = next + row * next_step;
+    for (int c = 0; c < next_vectors; ++c) {
       const int64_t i = offset + c * kLanes;
       PrefetchToWrite(parameter + i);
 #pragma GCC unroll 2
@@ -97,9 +100,10 @@ struct UpdateSink {
 template <typename Rule>
 struct UpdateSinks {
   const Rule& rule;
-  const UpdatedMatrix& matrix;
-  int64_t columns;
-  int64_t begin;  // of this thread's rows
+  const UpdatedMatrix& matrix;  // from this block of columns on
+  int64_t columns;              // of the whole matrix
+  int64_t width;                // of the block
+  int64_t begin;                // of this thread's rows
 
   TAMER_INLINE UpdateSink<Rule> At(int64_t row, int64_t column,
                                    __mmask16 last) const {
@@ -108,8 +112,20 @@ struct UpdateSinks {
                           matrix.parameter + offset,
                           {nullptr, nullptr},
                           columns,
-                          row - begin,
-                          last};
+                          last,
+                          kPanel,
+                          columns,
+                          kRows,
+                          kVectors};
+    int64_t right = column + kPanel;
+    if (right >= width) {  // in the rows above
+      right = 0;
+      sink.next = -column - columns;
+      sink.next_step = -columns;
+      sink.next_rows = row - begin;
+    }
+    sink.next_vectors = static_cast<int>(
+        std::min<int64_t>(kVectors, (width - right + kLanes - 1) / kLanes));
     for (int s = 0; s < Rule::kStates; ++s) {
       sink.state[s] = matrix.state[s] + offset;
     }
@@ -234,9 +250,10 @@ void Update(const GradientShape& shape, const KernelArgs& args,
     UpdatedMatrix part = matrix;
     part.parameter += begin;
     for (int s = 0; s < Rule::kStates; ++s) part.state[s] += begin;
-    AllTiles<Kind>(
-        factors.WithColumns(begin, std::min(shape.columns, begin + width)),
-        rows, UpdateSinks<Rule>{constants, part, shape.columns, rows.begin});
+    const int64_t end = std::min(shape.columns, begin + width);
+    AllTiles<Kind>(factors.WithColumns(begin, end), rows,
+                   UpdateSinks<Rule>{constants, part, shape.columns,
+                                     end - begin, rows.begin});
   }
 }
 
