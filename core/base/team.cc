@@ -2,20 +2,33 @@
 
 #include <thread>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace tamer {
 namespace {
 
-// Some 50 us; whoever waits longer lets others have the core.
-constexpr int kSpins = 1 << 17;
+// Some 80 us; whoever waits longer lets others have the core.
+constexpr int kSpins = 1 << 12;
 constexpr int kFrameLines = 8;
 // More than a job has barriers.
 constexpr int kBarrierBits = 20;
+
+// Leaves a core's other hardware thread, if it has one, the units that
+// spinning would take from it.
+inline void Relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
 
 }  // namespace
 
 void Team::WaitFor(const std::atomic<uint64_t>& value, uint64_t least) {
   for (int i = 0; i < kSpins; ++i) {
     if (value.load(std::memory_order_acquire) >= least) return;
+    Relax();
   }
   while (value.load(std::memory_order_acquire) < least) {
     std::this_thread::yield();
