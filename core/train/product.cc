@@ -6,6 +6,7 @@
 #include "core/graph/text.h"
 #include "core/passes/fold.h"
 #include "core/passes/passes.h"
+#include "core/runtime/trial.h"
 #include "core/train/checkpoint.h"
 #include "core/train/files.h"
 #include "core/train/load.h"
@@ -221,6 +222,11 @@ absl::StatusOr<const float*> Predictor::Predict(const float* features,
     PlanOptions options;
     options.batch = samples;
     options.fixed_variables = true;
+    if (scheduler_.may_choose()) {
+      TAMER_ASSIGN_OR_RETURN(
+          options.threads,
+          ChooseThreads(prediction_.graph, options, scheduler_.intra_op()));
+    }
     options.arena = arena_;
     TAMER_ASSIGN_OR_RETURN(
         plan, Plan::Compile(prediction_.graph, options, &product_->variables));

@@ -85,7 +85,8 @@ class Predictor {
   // The answers, [samples, output_width], to `features`, [samples,
   // input_width], raw as the training data was before scaling. Valid until the
   // next call. The first call for each number of samples compiles a Plan for
-  // it.
+  // it, and tries for some milliseconds on how many threads it is fastest,
+  // unless ThreadOptions say how many.
   absl::StatusOr<const float*> Predict(const float* features, int64_t samples);
 
  private:
