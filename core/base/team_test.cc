@@ -20,10 +20,9 @@ TEST(TeamTest, EachJobIsDoneOnceByAll) {
       team.Hold([&] {
         for (int job = 0; job < 200; ++job) {
           const int threads = 1 + job % size;
-          int given = job;
           OnThreads(threads, [&](int thread, int of) {
             ASSERT_EQ(of, threads);
-            done[thread] += given;
+            done[thread] += job;
           });
           for (int t = 0; t < threads; ++t) wanted[t] += job;
           ASSERT_EQ(done, wanted);
@@ -72,7 +71,7 @@ TEST(TeamTest, WorkOfOneThreadNeedsNoTeam) {
 
 TEST(TeamTest, HoldsTheThreadsThatOpenMpUses) {
   omp_set_num_threads(2);
-  std::set<std::thread::id> regions, jobs;
+  std::set<std::thread::id> regions;
 #pragma omp parallel num_threads(2)
   {
 #pragma omp critical

@@ -18,16 +18,17 @@
 namespace tamer {
 namespace {
 
-// B is worth halving between threads if it is large, and A so small that
-// passing on halves of C costs less than passing on halves of B.
+// Numbers of B that are worth rounding to BF16, and rows of A.
 constexpr int64_t kLargeMatrix = 1 << 15;
 constexpr int64_t kFewRows = 32;
-// Numbers of a parameter whose rows have owners among the threads.
+// Numbers of a parameter that is worth halving between threads.
 constexpr int64_t kOwnedMatrix = 1 << 14;
 // Fewer multiply-adds than this are over before OpenMP has begun and ended a
 // region, and two cores without a common cache have passed on the result.
 constexpr int64_t kWorthARegion = 1 << 18;
 
+// B is halved if it is large, and A so small that passing on halves of C costs
+// less than passing on halves of B.
 bool LargeParameter(const MatmulShape& shape) {
   return !shape.transpose_a && shape.b_rows * shape.b_columns >= kOwnedMatrix &&
          4 * shape.m() <= shape.b_rows;

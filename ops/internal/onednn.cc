@@ -1,6 +1,6 @@
 #include "ops/internal/onednn.h"
 
-#include "core/base/parallel.h"
+#include "core/base/team.h"
 
 namespace tamer {
 
