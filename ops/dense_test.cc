@@ -118,6 +118,36 @@ TEST(DenseTest, FixedVariablesInBf16) {
   }
 }
 
+// Which zeros are left out depends on the other samples; no sample's answer
+// does.
+TEST(DenseTest, FixedVariablesAndZerosInSamples) {
+  op::Dense dense;
+  dense.set_units(250);
+  dense.set_activation(op::RELU);
+  const int in = 301;
+  for (Precision precision : {FP32, BF16}) {
+    if (precision == BF16 && !CpuHasBf16()) continue;
+    dense.set_precision(precision);
+    for (int m : {1, 2, 7, 100}) {
+      SCOPED_TRACE(absl::StrCat(Precision_Name(precision), " ", m));
+      Value samples = WithZeros(Random({m, in}, 1));
+      Value more = Random({m + 1, in}, 4);  // the last one has no zeros
+      std::copy(samples.floats.begin(), samples.floats.end(),
+                more.floats.begin());
+      const Value weight = Random({in, 250}, 2, -0.1, 0.1);
+      const Value bias = Random({250}, 3);
+      const auto left_out =
+          RunOp(dense, {samples, weight, bias}, 0, 1, /*fixed_variables=*/true);
+      const auto all =
+          RunOp(dense, {more, weight, bias}, 0, 1, /*fixed_variables=*/true);
+      ASSERT_TRUE(left_out.ok() && all.ok());
+      std::vector<float> expected = all->outputs[0].floats;
+      expected.resize(m * 250);
+      EXPECT_EQ(left_out->outputs[0].floats, expected);
+    }
+  }
+}
+
 TEST(DenseTest, WithoutBias) {
   op::Dense dense;
   dense.set_units(4);

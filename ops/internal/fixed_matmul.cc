@@ -4,6 +4,7 @@
 #include "core/base/tensor.h"
 #include "ops/internal/activations.h"
 #include "ops/internal/panels.h"
+#include "ops/internal/scratch.h"
 
 namespace tamer {
 
@@ -25,6 +26,9 @@ class FixedMatmul : public Kernel {
       : shape_(shape),
         depth_(tiles::DepthOf<Kind>(shape.k())),
         alone_(shape.m() * shape.k() * shape.n() < kWorthATeam),
+        left_(scratch_.Reserve(
+            kPairs ? shape.m() * depth_ * int64_t{sizeof(Element)} : 0)),
+        rooms_(scratch_.Reserve(TeamSize() * RoomBytes())),
         packed_(depth_ * tiles::InLanes(shape.n()) *
                 static_cast<int64_t>(sizeof(Element))) {}
 
@@ -41,6 +45,16 @@ class FixedMatmul : public Kernel {
         PackPairs(args, OwnedPart(shape_.m(), thread, threads));
         TeamBarrier();
       }
+      const tiles::Strip<Element> strip = {Left(args), depth_, 1, depth_};
+      tiles::Factors<Element> factors = {
+          &strip, 1,          static_cast<const Element*>(packed_.data()),
+          depth_, shape_.n(), nullptr};
+      // One row has more zeros than several have in common.
+      const Element* last = strip.a + (shape_.m() - 1) * depth_;
+      if (tiles::CountZeros<Kind>(last, depth_) > depth_ / 8) {
+        factors.kept =
+            Scratch::At<int32_t>(args.scratch, rooms_ + thread * RoomBytes());
+      }
       const int64_t panels = (shape_.n() + kPanel - 1) / kPanel;
       const IndexRange own = OwnedPart(panels, thread, threads);
       // The other way than last time: what a core's cache has kept of B comes
@@ -48,21 +62,24 @@ class FixedMatmul : public Kernel {
       // needed next, where all of them are a little larger than that cache.
       for (int64_t i = 0; i < own.size(); ++i) {
         const int64_t panel = from_the_right_ ? own.end - 1 - i : own.begin + i;
-        Multiply(args,
-                 {panel * kPanel, std::min(shape_.n(), (panel + 1) * kPanel)});
+        // Zeros that one panel hasn't met the next won't either.
+        if (!Multiply(args, factors, panel * kPanel)) factors.kept = nullptr;
       }
     });
     return absl::OkStatus();
   }
 
-  int64_t scratch_bytes() const override {
-    return kPairs ? shape_.m() * depth_ * static_cast<int64_t>(sizeof(Element))
-                  : 0;
-  }
+  int64_t scratch_bytes() const override { return scratch_.bytes(); }
 
  private:
   using Element = typename Kind::Element;
   static constexpr bool kPairs = Kind::kPacked == 2;
+
+  // A thread's, for a search; a line lies between it and the next one's.
+  int64_t RoomBytes() const {
+    return Aligned(tiles::KeptRoom(depth_) * int64_t{sizeof(int32_t)}) +
+           Buffer::kAlignment;
+  }
 
   // These rows of A, for all threads to read.
   void PackPairs(const KernelArgs& args, IndexRange rows) const {
@@ -71,37 +88,43 @@ class FixedMatmul : public Kernel {
       tiles::PackLeft<Kind>(
           args.inputs[0].floats() + rows.begin * shape_.k(),
           {rows.size(), shape_.k(), shape_.k(), false}, depth_,
-          static_cast<Element*>(args.scratch) + rows.begin * depth_);
+          Scratch::At<Element>(args.scratch, left_) + rows.begin * depth_);
     }
   }
 
-  // These columns of C, a panel.
-  void Multiply(const KernelArgs& args, IndexRange columns) const {
-    const Element* left;
+  const Element* Left(const KernelArgs& args) const {
     if constexpr (kPairs) {
-      left = static_cast<const Element*>(args.scratch);
+      return Scratch::At<Element>(args.scratch, left_);
     } else {
-      left = args.inputs[0].floats();
+      return args.inputs[0].floats();
     }
-    const tiles::Strip<Element> strip = {left, depth_, 1, depth_};
-    const Element* right =
-        static_cast<const Element*>(packed_.data()) + columns.begin * depth_;
-    float* c = args.outputs[0].floats() + columns.begin;
-    tiles::AllTiles<Kind>({&strip, 1, right, depth_, columns.size()},
-                          {0, shape_.m()}, tiles::StoreSinks{c, shape_.n()});
-    if (!shape_.bias && shape_.activation == op::LINEAR) return;
+  }
+
+  // The panel of C from `column` on, of factors of the whole. Returns whether
+  // zeros were left out.
+  bool Multiply(const KernelArgs& args, tiles::Factors<Element> factors,
+                int64_t column) const {
+    factors.b += column * depth_;
+    factors.columns = std::min<int64_t>(kPanel, shape_.n() - column);
+    float* c = args.outputs[0].floats() + column;
+    const bool some = tiles::AllTiles<Kind>(factors, {0, shape_.m()},
+                                            tiles::StoreSinks{c, shape_.n()});
+    if (!shape_.bias && shape_.activation == op::LINEAR) return some;
     const float* bias =
-        shape_.bias ? args.inputs[2].floats() + columns.begin : nullptr;
+        shape_.bias ? args.inputs[2].floats() + column : nullptr;
     for (int64_t r = 0; r < shape_.m(); ++r) {
       float* row = c + r * shape_.n();
       ActivatedSum(shape_.activation, shape_.slope, row, nullptr, bias,
-                   columns.size(), row);
+                   factors.columns, row);
     }
+    return some;
   }
 
   const MatmulShape shape_;
   const int64_t depth_;
   const bool alone_;
+  Scratch scratch_;
+  const int64_t left_, rooms_;  // A in pairs; each thread's room
   Buffer packed_;
   bool prepared_ = false;
   bool from_the_right_ = false;

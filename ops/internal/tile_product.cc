@@ -42,7 +42,7 @@ bool TileProduct::Pays(const float* a, void* scratch) const {
   int64_t kept = 0, all = 0;
   for (int64_t row = 0; row + tiles::kRows <= a_.rows; row += tiles::kRows) {
     tiles::Kept found;
-    tiles::FindKept<tiles::Singles>(factors, row, &found);
+    tiles::FindKept<tiles::Singles, tiles::kRows>(factors, row, &found);
     kept += found.count;
     all += a_.columns;
   }
@@ -68,8 +68,8 @@ void TileProduct::RunAs(const float* a, const float* b, float* c,
       block.columns = width;
       tiles::PackRight<Kind>(b + begin, block, right);
     }
-    tiles::AllTiles<Kind>({&strip, 1, right, depth_, width, Kept(scratch)},
-                          {0, a_.rows},
+    int32_t* room = tiles::RoomIfWide(Kept(scratch), width);
+    tiles::AllTiles<Kind>({&strip, 1, right, depth_, width, room}, {0, a_.rows},
                           tiles::StoreSinks{c + begin, c_.stride});
   }
 }

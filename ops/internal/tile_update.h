@@ -161,7 +161,8 @@ class GradientFactors {
   // With b's columns [begin, end), which are packed for it.
   Factors<Element> WithColumns(int64_t begin, int64_t end) {
     PackB(begin, end);
-    return {strips_, num_strips_, b_, depth_, end - begin, kept_};
+    return {strips_, num_strips_, b_,
+            depth_,  end - begin, RoomIfWide(kept_, end - begin)};
   }
 
  private:

@@ -204,11 +204,17 @@ constexpr int kMostStrips = 8;
 // Numbers of room that FindKept needs.
 inline int64_t KeptRoom(int64_t depth) { return depth + kLanes; }
 
-// Finds at which depths the six rows from `row` on aren't all zero: pixels at
+// That room, or null: for a tile or two the search would take as long as what
+// it finds saves.
+inline int32_t* RoomIfWide(int32_t* room, int64_t columns) {
+  return columns >= 2 * kPanel ? room : nullptr;
+}
+
+// Finds at which depths the kR rows from `row` on aren't all zero: pixels at
 // the edge of an image, dropped ones, units that are never at work. Zeros
 // change no sum, so neither does it to leave them out. False if that isn't
 // worth while.
-template <typename Kind>
+template <typename Kind, int kR>
 inline bool FindKept(const Factors<typename Kind::Element>& factors,
                      int64_t row, Kept* kept) {
   const __m512i magnitude = _mm512_set1_epi32(Kind::kMagnitude);
@@ -219,7 +225,7 @@ inline bool FindKept(const Factors<typename Kind::Element>& factors,
     int32_t* const begin = to;
     if (strip.row_step == 1) {
       for (int64_t d = 0; d < strip.depth; ++d, a += strip.depth_step) {
-        const __m512i rows = _mm512_maskz_loadu_epi32((1 << kRows) - 1, a);
+        const __m512i rows = _mm512_maskz_loadu_epi32((1 << kR) - 1, a);
         *to = static_cast<int32_t>(d);
         to += _mm512_test_epi32_mask(rows, magnitude) != 0;
       }
@@ -229,7 +235,7 @@ inline bool FindKept(const Factors<typename Kind::Element>& factors,
       for (int64_t d = 0; d < strip.depth; d += kLanes) {
         const __mmask16 mask = MaskOf(strip.depth - d);
         __m512i any = _mm512_setzero_si512();
-        for (int r = 0; r < kRows; ++r) {
+        for (int r = 0; r < kR; ++r) {
           any = _mm512_or_si512(
               any, _mm512_maskz_loadu_epi32(mask, a + r * strip.row_step + d));
         }
@@ -242,6 +248,20 @@ inline bool FindKept(const Factors<typename Kind::Element>& factors,
     kept[s] = {begin, to - begin};
   }
   return to - factors.kept < factors.depth - factors.depth / 8;
+}
+
+// How many of `depth` elements are zero.
+template <typename Kind>
+inline int64_t CountZeros(const typename Kind::Element* a, int64_t depth) {
+  const __m512i magnitude = _mm512_set1_epi32(Kind::kMagnitude);
+  int64_t zeros = 0;
+  for (int64_t d = 0; d < depth; d += kLanes) {
+    const __mmask16 mask = MaskOf(depth - d);
+    const __m512i some = _mm512_maskz_loadu_epi32(mask, a + d);
+    zeros +=
+        __builtin_popcount(_mm512_mask_testn_epi32_mask(mask, some, magnitude));
+  }
+  return zeros;
 }
 
 // The tiles of kR rows from `row` on; sink_at(row, column, mask of the last
@@ -276,29 +296,38 @@ TAMER_INLINE void RowOfTiles(const Factors<typename Kind::Element>& factors,
   }
 }
 
+// The same, without the depths at which these rows are zero, if there is room
+// to look for them. Returns whether there were enough of those.
+template <typename Kind, int kR, typename SinkAt>
+TAMER_INLINE bool RowOfKeptTiles(const Factors<typename Kind::Element>& factors,
+                                 int64_t row, const SinkAt& sink_at) {
+  Kept kept[kMostStrips];
+  if (factors.kept != nullptr && FindKept<Kind, kR>(factors, row, kept)) {
+    RowOfTiles<Kind, kR, true>(factors, row, sink_at, kept);
+    return true;
+  }
+  RowOfTiles<Kind, kR>(factors, row, sink_at);
+  return false;
+}
+
 // All tiles of rows [rows.begin, rows.end), upwards: what walked down through
 // the same rows before has left the lowest in the cache, and what walks down
-// next will find the uppermost.
+// next will find the uppermost. Returns whether zeros were left out.
 template <typename Kind, typename SinkAt>
-void AllTiles(const Factors<typename Kind::Element>& factors, IndexRange rows,
+bool AllTiles(const Factors<typename Kind::Element>& factors, IndexRange rows,
               const SinkAt& sink_at) {
-  // For a tile or two the search would take as long as what it finds saves.
-  const bool search = factors.kept != nullptr && factors.columns >= 2 * kPanel;
-  Kept kept[kMostStrips];
+  bool some = false;
   int64_t row = rows.end;
   for (; row - kRows >= rows.begin; row -= kRows) {
-    if (search && FindKept<Kind>(factors, row - kRows, kept)) {
-      RowOfTiles<Kind, kRows, true>(factors, row - kRows, sink_at, kept);
-    } else {
-      RowOfTiles<Kind, kRows>(factors, row - kRows, sink_at);
-    }
+    some |= RowOfKeptTiles<Kind, kRows>(factors, row - kRows, sink_at);
   }
   for (; row - 3 >= rows.begin; row -= 3) {
-    RowOfTiles<Kind, 3>(factors, row - 3, sink_at);
+    some |= RowOfKeptTiles<Kind, 3>(factors, row - 3, sink_at);
   }
   for (; row > rows.begin; --row) {
-    RowOfTiles<Kind, 1>(factors, row - 1, sink_at);
+    some |= RowOfKeptTiles<Kind, 1>(factors, row - 1, sink_at);
   }
+  return some;
 }
 
 TAMER_END_TILES

@@ -17,6 +17,10 @@
 namespace tamer {
 namespace {
 
+// So many digits, so that what a job has read of a parameter for one of them
+// tells nothing of the next.
+constexpr int kDigits = 1000, kPixels = 784;
+
 template <typename Message>
 Message Parse(const std::string& text) {
   Message message;
@@ -96,6 +100,38 @@ void ForEachJob(const Use& use) {
   }
 }
 
+std::vector<Minibatch> Minibatches(const Dataset& digits, int64_t batch) {
+  std::vector<Minibatch> minibatches(digits.size / batch);
+  const uint8_t* pixels = digits.bytes.data();
+  const int32_t* label = digits.labels.data();
+  for (Minibatch& minibatch : minibatches) {
+    const int64_t n = batch * kPixels;
+    minibatch.features = Buffer(n * static_cast<int64_t>(sizeof(float)));
+    float* features = static_cast<float*>(minibatch.features.data());
+    for (int64_t i = 0; i < n; ++i) features[i] = *pixels++ / 255.0f;
+    minibatch.labels.assign(label, label + batch);
+    label += batch;
+  }
+  return minibatches;
+}
+
+// Uniform numbers, or tokens that are bytes.
+std::vector<Minibatch> MadeUp(const TensorType& type) {
+  std::vector<Minibatch> minibatches(8);
+  const int64_t n = type.shape.elements();
+  for (size_t i = 0; i < minibatches.size(); ++i) {
+    minibatches[i].features = Buffer(n * static_cast<int64_t>(sizeof(float)));
+    float* features = static_cast<float*>(minibatches[i].features.data());
+    FillUniform(7, i, n, features);
+    if (type.dtype != DType::kInt32) continue;
+    for (int64_t e = 0; e < n; ++e) {
+      const int32_t token = static_cast<int32_t>(256 * features[e]);
+      std::memcpy(features + e, &token, sizeof(token));
+    }
+  }
+  return minibatches;
+}
+
 }  // namespace
 
 void Fail(const absl::Status& status) {
@@ -168,7 +204,15 @@ Job MakeStack(int64_t width, int depth, int64_t batch) {
   return job;
 }
 
-Stepper::Stepper(const Job& job, int threads)
+std::shared_ptr<const Dataset> ReadDigits(const std::string& folder) {
+  DataSource source;
+  source.set_limit(kDigits);
+  source.mutable_idx()->set_images("train-images-idx3-ubyte");
+  source.mutable_idx()->set_labels("train-labels-idx1-ubyte");
+  return Check(ReadDataset(source, folder));
+}
+
+Stepper::Stepper(const Job& job, int threads, const Dataset* digits)
     : scheduler_([&] {
         ThreadOptions options;
         options.intra_op = threads;
@@ -180,37 +224,38 @@ Stepper::Stepper(const Job& job, int threads)
   options.batch = job.batch;
   options.fixed_variables = job.prediction;
   plan_ = Check(Plan::Compile(fused, options, &variables_));
+  int64_t label_count = 0;
   for (ValueId id : fused.inputs()) {
     const Value& value = fused.value(id);
     const int input = plan_->FindInput(value.name);
     if (input < 0) continue;
-    const int64_t n = value.type.shape.Bind(job.batch).elements();
     if (value.name == "labels") {
-      labels_.resize(n);
-      for (int64_t i = 0; i < n; ++i) labels_[i] = static_cast<int32_t>(i % 10);
-      plan_->BindInput(input, labels_.data());
+      labels_ = input;
+      label_count = value.type.shape.Bind(job.batch).elements();
     } else if (value.name == "learning_rate") {
       plan_->BindInput(input, &rate_);
     } else if (value.name == "momentum") {
       plan_->BindInput(input, &momentum_);
     } else {
       input_ = input;
-      for (int i = 0; i < kMinibatches; ++i) {
-        features_.emplace_back(n * static_cast<int64_t>(sizeof(float)));
-        float* features = static_cast<float*>(features_.back().data());
-        FillUniform(7, i, n, features);
-        if (value.type.dtype != DType::kInt32) continue;
-        for (int64_t e = 0; e < n; ++e) {  // bytes
-          const int32_t token = static_cast<int32_t>(256 * features[e]);
-          std::memcpy(features + e, &token, sizeof(token));
-        }
-      }
+      const TensorType type = {value.type.dtype,
+                               value.type.shape.Bind(job.batch)};
+      const bool real = digits != nullptr && type.dtype == DType::kFloat &&
+                        type.shape.elements() == job.batch * kPixels;
+      minibatches_ = real ? Minibatches(*digits, job.batch) : MadeUp(type);
+    }
+  }
+  for (Minibatch& minibatch : minibatches_) {
+    for (int64_t i = minibatch.labels.size(); i < label_count; ++i) {
+      minibatch.labels.push_back(static_cast<int32_t>(i % 10));
     }
   }
 }
 
 void Stepper::Step() {
-  plan_->BindInput(input_, features_[step_ % kMinibatches].data());
+  const Minibatch& minibatch = minibatches_[step_ % minibatches_.size()];
+  plan_->BindInput(input_, minibatch.features.data());
+  if (labels_ >= 0) plan_->BindInput(labels_, minibatch.labels.data());
   const absl::Status status = scheduler_.Run(*plan_, step_++);
   if (!status.ok()) Fail(status);
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data/dataset.h"
 #include "core/graph/graph.h"
 #include "core/plan/plan.h"
 #include "core/runtime/scheduler.h"
@@ -49,24 +50,33 @@ Job MakeJob(const std::string& name);
 // classes.
 Job MakeStack(int64_t width, int depth, int64_t batch);
 
-// A job's step on data that repeat after a few minibatches, with rates so small
-// that the numbers stay as they are however often it runs.
+// MNIST's first thousand digits, from a folder with the four IDX files.
+std::shared_ptr<const Dataset> ReadDigits(const std::string& folder);
+
+struct Minibatch {
+  Buffer features;
+  std::vector<int32_t> labels;
+};
+
+// A job's step on data that repeat after a while, with rates so small that the
+// numbers stay as they are however often it runs.
 class Stepper {
  public:
-  Stepper(const Job& job, int threads);  // 0: all cores
+  // With no `threads` on all cores. Samples are made-up numbers, none of them
+  // zero; or with `digits` those, scaled to [0, 1], in jobs that take 784
+  // numbers.
+  Stepper(const Job& job, int threads, const Dataset* digits = nullptr);
   const Plan& plan() const { return *plan_; }
   // One minibatch.
   void Step();
 
  private:
-  static constexpr int kMinibatches = 8;
-  std::vector<Buffer> features_;  // a minibatch each
-  std::vector<int32_t> labels_;
+  std::vector<Minibatch> minibatches_;
   float rate_ = 1e-6f, momentum_ = 0.5f;
   Variables variables_;
   std::unique_ptr<Plan> plan_;
   Scheduler scheduler_;
-  int input_ = -1;
+  int input_ = -1, labels_ = -1;  // of the plan, if it has them
   uint64_t step_ = 0;
 };
 
