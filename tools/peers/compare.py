@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DIGITS = ROOT / "data/mnist"
 TORCH_JOBS = pathlib.Path(__file__).with_name("torch_jobs.py")
 
 # How many times as fast as PyTorch Tamer is to be. PyTorch has no _bf16 jobs:
@@ -93,12 +94,17 @@ def run(command, environment, seconds):
     return done.stdout
 
 
-def measure_tamer(binary, job, seconds):
+def data_arguments(options):
+    return [] if options.made_up else [f"--digits={DIGITS}"]
+
+
+def measure_tamer(binary, job, options):
     """The binary's JSON for one job, or None."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "tamer.json")
-        command = [binary, f"--job={job}", f"--seconds={seconds}", f"--json={path}"]
-        if run(command, None, seconds) is None:
+        command = [binary, f"--job={job}", f"--seconds={options.seconds}"]
+        command += [f"--json={path}", *data_arguments(options)]
+        if run(command, None, options.seconds) is None:
             return None
         with open(path) as file:
             answer = json.load(file)
@@ -150,10 +156,10 @@ def torch_environment(setting, variant):
     return environment
 
 
-def measure_torch(job, setting, variant, seconds):
+def measure_torch(job, setting, variant, seconds, options):
     command = ["/usr/bin/python3", str(TORCH_JOBS), "--job", job]
     command += ["--mode", setting["mode"], "--threads", str(setting["threads"])]
-    command += ["--seconds", str(seconds)]
+    command += ["--seconds", str(seconds), *data_arguments(options)]
     if variant:
         command += ["--variant", variant]
     answer = run(command, torch_environment(setting, variant), seconds)
@@ -172,17 +178,19 @@ def measure(job, rows, binary, options):
         peers.append((setting, PLAIN, []))
         # Which variant is best is found out in a process of its own, so that
         # trying them doesn't count as memory.
-        trial = measure_torch(job, setting, None, options.seconds / 2)
+        trial = measure_torch(job, setting, None, options.seconds / 2, options)
         if trial:
             peers.append((setting, trial["variant"], []))
     ours = {row: [] for row in rows}
     turns = [
-        (ours[row], lambda row=row: measure_tamer(binary, row, options.seconds))
+        (ours[row], lambda row=row: measure_tamer(binary, row, options))
         for row in rows
     ] + [
         (
             rounds,
-            lambda s=setting, v=variant: measure_torch(job, s, v, options.seconds),
+            lambda s=setting, v=variant: measure_torch(
+                job, s, v, options.seconds, options
+            ),
         )
         for setting, variant, rounds in peers
     ]
@@ -299,6 +307,11 @@ def main():
     parser.add_argument("--seconds", type=positive(float), default=1)
     parser.add_argument("--rounds", type=positive(int), default=3)
     parser.add_argument(
+        "--made-up",
+        action="store_true",
+        help="no digits: made-up samples, none of whose numbers is zero",
+    )
+    parser.add_argument(
         "--only-check-arguments", action="store_true", help=argparse.SUPPRESS
     )
     options = parser.parse_args()
@@ -321,6 +334,10 @@ def main():
     groups = {}
     for row in options.jobs or TARGETS:
         groups.setdefault(row.removesuffix(BF16), []).append(row)
+    if options.made_up:
+        print("samples: made up, none of their numbers zero")
+    else:
+        print("samples of 784 numbers: MNIST's digits; shares of the peak count zeros, too")
     print_row([name for name, _ in COLUMNS])
     results = []
     for job, rows in groups.items():
@@ -354,6 +371,7 @@ def main():
                 {
                     "seconds": options.seconds,
                     "rounds": options.rounds,
+                    "made_up": options.made_up,
                     "load_before": load,
                     "jobs": results,
                     "recipes": recipes,

@@ -22,14 +22,35 @@ from torch import Tensor, nn
 
 from torch_transformer import Transformer
 
-BATCHES = 10  # how many minibatches of data there are; steps cycle through them
+BATCHES = 10  # how many minibatches of made-up data there are; steps cycle through them
+PIXELS, DIGITS = 784, 1000  # of a digit; how many of MNIST's are taken
 CHUNKS = 10  # the speed is the best of so many chunks of the time
 LEARNING_RATE, MOMENTUM = 0.02, 0.9
 PLAIN = "plain"
 
 
-def toy_data(batch, features):
-    """Ten noisy prototypes in [0, 1), cut into minibatches, and which it is."""
+digits_folder = None  # with MNIST's files; none: all data are made up
+
+
+def digits(batch):
+    """The first of MNIST's training digits in [0, 1], in minibatches."""
+
+    def read(name, header):
+        with open(f"{digits_folder}/train-{name}-ubyte", "rb") as file:
+            file.seek(header)
+            return torch.frombuffer(bytearray(file.read(DIGITS * PIXELS)), dtype=torch.uint8)
+
+    pixels = read("images-idx3", 16).view(DIGITS, PIXELS).float() / 255
+    labels = read("labels-idx1", 8)[:DIGITS].long()
+    whole = DIGITS // batch * batch
+    return pixels[:whole].split(batch), labels[:whole].split(batch)
+
+
+def make_data(batch, features):
+    """Digits where there are any and a sample has as many numbers, else ten noisy
+    prototypes in [0, 1); cut into minibatches, and which it is."""
+    if digits_folder and features == PIXELS:
+        return digits(batch)
     labels = torch.randint(10, (BATCHES * batch,))
     data = torch.randint(2, (10, features)).float()[labels]
     data.lerp_(torch.rand_like(data), 0.5)
@@ -112,7 +133,7 @@ class Train:
 
     def __init__(self, mode, variant, batch, **network):
         features, net = self.network(variant, **network)
-        self.data, self.labels = toy_data(batch, features)
+        self.data, self.labels = make_data(batch, features)
         self.begin(net, mode, variant)
 
     def begin(self, net, mode, variant):
@@ -211,7 +232,7 @@ class ImageTrain(Train):
     def __init__(self, mode, variant, batch, net):
         order, *lean = variant.replace(PLAIN, "first").split()
         torch._C._set_mkldnn_enabled(order != "native")
-        self.data, self.labels = toy_data(batch, 784)
+        self.data, self.labels = make_data(batch, 784)
         memory = torch.channels_last if order == "last" else torch.contiguous_format
         self.data = [
             x.view(batch, 1, 28, 28).contiguous(memory_format=memory)
@@ -347,7 +368,7 @@ class Rbm:
     CHECK_STEPS = 300
 
     def __init__(self, mode, variant, batch, visible, hidden):
-        self.data, _ = toy_data(batch, visible)
+        self.data, _ = make_data(batch, visible)
         signs = torch.ones(2 * batch)
         signs[batch:] = -1
         self.state = [
@@ -387,7 +408,7 @@ class Infer:
     }
 
     def __init__(self, mode, variant, batch, sizes):
-        self.data, _ = toy_data(batch, sizes[0])
+        self.data, _ = make_data(batch, sizes[0])
         self.model = mlp(sizes, plain=variant == PLAIN).eval()
         self.layers = [m for m in self.model if isinstance(m, nn.Linear)]
         if variant == PLAIN:
@@ -459,7 +480,7 @@ class Infer:
         return self.answer(self.data[i])
 
     def error(self):
-        return max(self.step(i).abs().max().item() for i in range(BATCHES))
+        return max(self.step(i).abs().max().item() for i in range(len(self.data)))
 
     def check(self):
         """Whether the answers are those of a plain evaluation in doubles."""
@@ -479,7 +500,7 @@ def falls(job, factor):
     """Whether training brings the error down by that factor."""
     before = job.error()
     for i in range(job.CHECK_STEPS):
-        job.step(i % BATCHES)
+        job.step(i % len(job.data))
     after = job.error()
     return after < factor * before, f"error {before:.4f} -> {after:.4f}"
 
@@ -515,19 +536,19 @@ JOBS = {
 }
 
 
-def run(step, count):
+def run(job, count):
     """How many seconds so many steps take."""
     began = time.perf_counter()
     for i in range(count):
-        step(i % BATCHES)
+        job.step(i % len(job.data))
     return time.perf_counter() - began
 
 
 def chunk_speeds(job, batch, seconds):
     """Samples a second in each of CHUNKS chunks of the time."""
-    run(job.step, 2 * BATCHES)  # warm up; TorchScript optimizes in the first runs
-    count = max(1, round(10 * seconds / CHUNKS / run(job.step, 10)))
-    return [batch * count / run(job.step, count) for _ in range(CHUNKS)]
+    run(job, 20)  # warm up; TorchScript optimizes in the first runs
+    count = max(1, round(10 * seconds / CHUNKS / run(job, 10)))
+    return [batch * count / run(job, count) for _ in range(CHUNKS)]
 
 
 def main():
@@ -541,6 +562,11 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--mode", choices=["eager", "script"], default="eager")
     parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument(
+        "--digits",
+        metavar="FOLDER",
+        help="take samples of 784 numbers from MNIST's files there",
+    )
     parser.add_argument("--variant", help="measure this one; by default the best of all")
     parser.add_argument(
         "--check",
@@ -548,6 +574,8 @@ def main():
         help="instead of measuring, see that each variant computes the right thing",
     )
     args = parser.parse_args()
+    global digits_folder
+    digits_folder = args.digits
     make, batch = JOBS[args.job]
     variants = make.func.VARIANTS[args.mode]
     if batch != 1:
