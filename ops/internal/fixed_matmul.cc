@@ -57,13 +57,20 @@ class FixedMatmul : public Kernel {
       }
       const int64_t panels = (shape_.n() + kPanel - 1) / kPanel;
       const IndexRange own = OwnedPart(panels, thread, threads);
+      // A few samples' zeros are looked for once, for all panels.
+      if (factors.kept != nullptr && shape_.m() < tiles::kRows) {
+        Multiply(args, factors, own);
+        return;
+      }
       // The other way than last time: what a core's cache has kept of B comes
       // first. Always the same way, each panel would push out the one that is
       // needed next, where all of them are a little larger than that cache.
       for (int64_t i = 0; i < own.size(); ++i) {
         const int64_t panel = from_the_right_ ? own.end - 1 - i : own.begin + i;
         // Zeros that one panel hasn't met the next won't either.
-        if (!Multiply(args, factors, panel * kPanel)) factors.kept = nullptr;
+        if (!Multiply(args, factors, {panel, panel + 1})) {
+          factors.kept = nullptr;
+        }
       }
     });
     return absl::OkStatus();
@@ -100,12 +107,14 @@ class FixedMatmul : public Kernel {
     }
   }
 
-  // The panel of C from `column` on, of factors of the whole. Returns whether
-  // zeros were left out.
+  // These panels of C, of factors of the whole. Returns whether zeros were left
+  // out.
   bool Multiply(const KernelArgs& args, tiles::Factors<Element> factors,
-                int64_t column) const {
+                IndexRange panels) const {
+    const int64_t column = panels.begin * kPanel;
+    if (panels.size() == 0) return false;
     factors.b += column * depth_;
-    factors.columns = std::min<int64_t>(kPanel, shape_.n() - column);
+    factors.columns = std::min(panels.end * kPanel, shape_.n()) - column;
     float* c = args.outputs[0].floats() + column;
     const bool some = tiles::AllTiles<Kind>(factors, {0, shape_.m()},
                                             tiles::StoreSinks{c, shape_.n()});
