@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <vector>
@@ -27,6 +28,7 @@ class Fuser {
   void RewriteUpdate(NodeId id);
   void RewriteSlope(NodeId id);
   void FindNeeded();
+  std::vector<NodeId> Order() const;
   absl::StatusOr<Graph> Build() const;
 
   const std::vector<ValueId>& InputsOf(NodeId id) const {
@@ -114,6 +116,46 @@ void Fuser::FindNeeded() {
   }
 }
 
+// Whether a node only changes variables that it reads as inputs: an update.
+bool IsSink(const Node& node) {
+  return node.outputs.empty() && !node.op->Mutates(*node.params).empty();
+}
+
+// The needed nodes, updates as early as may be: after the last node that makes
+// what one reads or that reads the variable. So factors of gradients are needed
+// for a short time, and are in the cache yet.
+std::vector<NodeId> Fuser::Order() const {
+  const NodeId nodes = static_cast<NodeId>(graph_.nodes().size());
+  std::vector<NodeId> reader(graph_.values().size(), -1);  // the last one
+  std::vector<NodeId> changed = reader;  // after which a sink changes it
+  std::vector<std::vector<NodeId>> sinks(nodes + 1);
+  for (NodeId id = 0; id < nodes; ++id) {
+    if (!needed_[id]) continue;
+    const Node& node = graph_.node(id);
+    std::vector<ValueId> values = InputsOf(id);
+    values.insert(values.end(), node.variables.begin(), node.variables.end());
+    if (!IsSink(node)) {
+      for (ValueId value : values) reader[value] = id;
+      continue;
+    }
+    NodeId after = -1;
+    for (ValueId value : values) {
+      const NodeId maker = graph_.value(value).node;
+      if (maker != id) after = std::max(after, maker);
+      if (graph_.value(value).kind != Value::kVariable) continue;
+      after = std::max({after, reader[value], changed[value]});
+    }
+    for (ValueId value : values) changed[value] = after;
+    sinks[after + 1].push_back(id);
+  }
+  std::vector<NodeId> order = sinks[0];
+  for (NodeId id = 0; id < nodes; ++id) {
+    if (needed_[id] && !IsSink(graph_.node(id))) order.push_back(id);
+    order.insert(order.end(), sinks[id + 1].begin(), sinks[id + 1].end());
+  }
+  return order;
+}
+
 absl::StatusOr<Graph> Fuser::Build() const {
   Graph result(&graph_.registry());
   result.set_name(graph_.name());
@@ -121,8 +163,7 @@ absl::StatusOr<Graph> Fuser::Build() const {
     const Value& value = graph_.value(id);
     TAMER_RETURN_IF_ERROR(result.AddInput(value.name, value.type).status());
   }
-  for (NodeId id = 0; id < static_cast<NodeId>(graph_.nodes().size()); ++id) {
-    if (!needed_[id]) continue;
+  for (NodeId id : Order()) {
     const Node& node = graph_.node(id);
     const auto it = rewritten_.find(id);
     std::vector<std::string> inputs;

@@ -18,7 +18,7 @@ int64_t BytesOf(const Value& value, int64_t batch) {
 }
 
 // A graph with some values of the way forward dropped and computed again where
-// the way back reads them, and with updates as early as may be.
+// the way back reads them.
 class Recomputer {
  public:
   explicit Recomputer(const Graph& graph);
@@ -33,12 +33,7 @@ class Recomputer {
   absl::StatusOr<Graph> Build(const std::vector<int>& segment_of);
 
  private:
-  // What changes a variable that it reads as an input and makes nothing.
-  bool IsSink(const Node& node) const {
-    return node.outputs.empty() && !node.op->Mutates(*node.params).empty();
-  }
   void MarkDropped(const std::vector<int>& segment_of);
-  void PlaceSinks();
   absl::Status Emit(NodeId id);
   // Makes the dropped value `id` known again, and what it needs.
   absl::Status Restore(ValueId id);
@@ -48,7 +43,6 @@ class Recomputer {
   int forward_ = 0;
   std::vector<std::vector<NodeId>> readers_;  // of values
   std::vector<bool> is_output_;               // values
-  std::vector<std::vector<NodeId>> sinks_;    // by the node that frees them
   std::vector<bool> dropped_;                 // values
   std::vector<bool> restored_;                // nodes
   Graph result_;
@@ -68,28 +62,6 @@ Recomputer::Recomputer(const Graph& graph)
     if (back && forward_ == 0) forward_ = id;
   }
   for (ValueId id : graph.outputs()) is_output_[id] = true;
-  PlaceSinks();
-}
-
-// After the last node that makes what an update reads, or that reads the
-// variable: so what only updates need is needed for a short time.
-void Recomputer::PlaceSinks() {
-  const NodeId nodes = static_cast<NodeId>(graph_.nodes().size());
-  sinks_.resize(nodes);
-  for (NodeId id = 0; id < nodes; ++id) {
-    const Node& node = graph_.node(id);
-    if (!IsSink(node)) continue;
-    NodeId after = 0;
-    for (ValueId input : node.inputs) {
-      const Value& value = graph_.value(input);
-      after = std::max(after, value.node);
-      if (value.kind != Value::kVariable) continue;
-      for (NodeId reader : readers_[input]) {
-        if (!IsSink(graph_.node(reader))) after = std::max(after, reader);
-      }
-    }
-    sinks_[std::max(after, 0)].push_back(id);
-  }
 }
 
 int64_t Recomputer::Droppable(NodeId id, int64_t batch) const {
@@ -186,8 +158,7 @@ absl::StatusOr<Graph> Recomputer::Build(const std::vector<int>& segment_of) {
     TAMER_RETURN_IF_ERROR(result_.AddInput(value.name, value.type).status());
   }
   for (NodeId id = 0; id < static_cast<NodeId>(graph_.nodes().size()); ++id) {
-    if (!IsSink(graph_.node(id))) TAMER_RETURN_IF_ERROR(Emit(id));
-    for (NodeId sink : sinks_[id]) TAMER_RETURN_IF_ERROR(Emit(sink));
+    TAMER_RETURN_IF_ERROR(Emit(id));
   }
   for (ValueId id : graph_.outputs()) {
     TAMER_RETURN_IF_ERROR(result_.AddOutput(graph_.value(id).name));

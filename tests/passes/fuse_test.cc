@@ -86,6 +86,25 @@ TEST_F(FuseTest, AWayBackThroughTwoLayersIsOneNode) {
   EXPECT_EQ(Count(fused, "Affine"), 2);
 }
 
+// After the last reader of its parameter and what it reads itself, before the
+// way back goes on.
+TEST_F(FuseTest, UpdatesComeEarly) {
+  const Graph fused =
+      CheckSame(Finetune(Parse(kNetwork), Loss("SoftmaxCrossEntropy"),
+                         Proto<SolverDef>("sgd {}")));
+  std::vector<std::string> back;
+  for (const Node& node : fused.nodes()) {
+    const bool weight = node.name.find("bias") == std::string::npos;
+    if (weight && node.name.find('/') != std::string::npos) {
+      back.push_back(node.name);
+    }
+  }
+  EXPECT_EQ(back, (std::vector<std::string>{
+                      "grad/y/input", "update/y/weight", "grad/g/activation",
+                      "grad/g/input", "update/g/weight", "grad/h/sum",
+                      "grad/h/activation", "update/h/weight"}));
+}
+
 // GELU's derivative from its argument goes into the product; clipping needs the
 // gradients themselves: what doesn't fit is left as it was.
 TEST_F(FuseTest, LeavesWhatOthersRead) {
