@@ -327,6 +327,9 @@ TEST(ProductUpdateTest, DeepProductsToo) {
                 {Random({400, 70}, 1), Random({400, 90}, 2),
                  Random({300, 70}, 3), Random({300, 90}, 4)},
                 70, 90, 1e-4);
+  CheckAllRules(Products(1, false),
+                {WithZeros(Random({301, 70}, 1)), Random({301, 90}, 2)}, 70, 90,
+                1e-4);
 }
 
 TEST(ProductUpdateTest, RowSumsOfVectors) {

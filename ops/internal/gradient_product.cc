@@ -9,13 +9,9 @@
 namespace tamer {
 namespace {
 
-// Rows of a block: it and the parameter's rows beside it fit a core's cache,
-// there are blocks for several threads, and no more than can be kept.
-int64_t BlockHeight(int64_t rows, int64_t columns) {
-  constexpr int64_t kBlock = 1 << 15, kLeast = 16, kBlocks = 16, kMost = 256;
-  const int64_t fits = std::min(kBlock / columns, rows / kBlocks);
-  return std::max({kLeast, fits, rows / kMost});
-}
+// Rows of a block: few enough that there are blocks for many threads, and all
+// the more as each block reads all of b.
+int64_t BlockHeight(int64_t rows) { return std::max<int64_t>(16, rows / 16); }
 
 }  // namespace
 
@@ -42,7 +38,7 @@ GradientBlocks::GradientBlocks(const GradientShape& shape)
     : shape_(shape), team_(TeamSize()) {
   const OneThread guard;  // a block is one thread's
   const int64_t k = shape.rows, n = shape.columns;
-  const int64_t height = BlockHeight(k, n);
+  const int64_t height = BlockHeight(k);
   int64_t most = 0;  // scratch of a product
   // Blocks don't depend on the number of threads, and so bits don't.
   for (int half = 0; half < 2; ++half) {

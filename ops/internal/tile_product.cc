@@ -68,7 +68,7 @@ void TileProduct::RunAs(const float* a, const float* b, float* c,
       block.columns = width;
       tiles::PackRight<Kind>(b + begin, block, right);
     }
-    int32_t* room = tiles::RoomIfWide(Kept(scratch), width);
+    int32_t* room = width >= tiles::kWorthASearch ? Kept(scratch) : nullptr;
     tiles::AllTiles<Kind>({&strip, 1, right, depth_, width, room}, {0, a_.rows},
                           tiles::StoreSinks{c + begin, c_.stride});
   }

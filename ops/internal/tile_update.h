@@ -141,8 +141,15 @@ class GradientFactors {
 
   // Columns that are packed at a time.
   static int64_t Width(const GradientShape& shape) {
-    return std::min(shape.columns, BlockWidth(Depth(shape), shape.columns));
+    const int64_t depth = Depth(shape);
+    // Deep products take long enough for a panel that stays in the first-level
+    // cache to pay; others for parameters in the order of memory.
+    const int64_t width =
+        depth > kDeep ? kPanel : BlockWidth(depth, shape.columns);
+    return std::min(shape.columns, width);
   }
+
+  static constexpr int64_t kDeep = 256;
 
   // Elements of memory for any thread.
   static int64_t Elements(const GradientShape& shape) {
@@ -154,6 +161,9 @@ class GradientFactors {
                   IndexRange rows, Element* memory)
       : shape_(shape), args_(args), depth_(Depth(shape)), b_(memory) {
     TakeA(rows, memory + depth_ * InLanes(Width(shape)));
+    if (depth_ > kDeep ? HasZeros(rows) : Width(shape) >= kWorthASearch) {
+      room_ = kept_;
+    }
   }
   GradientFactors(const GradientFactors&) = delete;
   GradientFactors& operator=(const GradientFactors&) = delete;
@@ -161,8 +171,7 @@ class GradientFactors {
   // With b's columns [begin, end), which are packed for it.
   Factors<Element> WithColumns(int64_t begin, int64_t end) {
     PackB(begin, end);
-    return {strips_, num_strips_, b_,
-            depth_,  end - begin, RoomIfWide(kept_, end - begin)};
+    return {strips_, num_strips_, b_, depth_, end - begin, room_};
   }
 
  private:
@@ -207,6 +216,14 @@ class GradientFactors {
     }
   }
 
+  // Whether it looks as if a had zeros to leave out. Where a panel is walked at
+  // a time a search for each would take as long as a third of its tiles.
+  bool HasZeros(IndexRange rows) const {
+    const float* row = args_.inputs[1].floats() + rows.begin +
+                       shape_.terms[0].depth / 2 * shape_.rows;
+    return CountZeros<Singles>(row, rows.size()) > rows.size() / 4;
+  }
+
   // a as it lies, or in pairs the rows that this thread needs.
   void TakeA(IndexRange rows, Element* to) {
     const int64_t stride = InLanes(rows.size());
@@ -237,6 +254,7 @@ class GradientFactors {
   Strip<Element> strips_[kMostStrips];
   int num_strips_ = 0;
   int32_t kept_[kDeepestTile + kLanes];
+  int32_t* room_ = nullptr;  // kept_ if zeros are looked for
 };
 
 template <typename Kind, typename Rule>

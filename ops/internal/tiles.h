@@ -204,11 +204,9 @@ constexpr int kMostStrips = 8;
 // Numbers of room that FindKept needs.
 inline int64_t KeptRoom(int64_t depth) { return depth + kLanes; }
 
-// That room, or null: for a tile or two the search would take as long as what
-// it finds saves.
-inline int32_t* RoomIfWide(int32_t* room, int64_t columns) {
-  return columns >= 2 * kPanel ? room : nullptr;
-}
+// Of how many columns on a search is worth its time: for a tile or two it takes
+// as long as what it finds saves.
+constexpr int64_t kWorthASearch = 2 * kPanel;
 
 // Finds at which depths the kR rows from `row` on aren't all zero: pixels at
 // the edge of an image, dropped ones, units that are never at work. Zeros
@@ -317,8 +315,9 @@ TAMER_INLINE bool RowOfKeptTiles(const Factors<typename Kind::Element>& factors,
 // Never part of its caller: among the caller's variables too few registers are
 // left for a tile's addresses, 8 % of a step of training.
 template <typename Kind, typename SinkAt>
-__attribute__((noinline)) bool AllTiles(const Factors<typename Kind::Element>& factors, IndexRange rows,
-              const SinkAt& sink_at) {
+__attribute__((noinline)) bool AllTiles(
+    const Factors<typename Kind::Element>& factors, IndexRange rows,
+    const SinkAt& sink_at) {
   bool some = false;
   int64_t row = rows.end;
   for (; row - kRows >= rows.begin; row -= kRows) {
