@@ -10,9 +10,9 @@
 #include "proto/ops/update.pb.h"
 
 // A gradient that is a sum of products of matrices, sum_i factor_i * a_i' b_i,
-// made a block of rows at a time: by oneDNN into a thread's own memory, where an
-// update rule finds it. Works on every CPU; see tile_update.h
-// for where the gradient never leaves the registers.
+// made a block of rows at a time: by oneDNN into a thread's own memory, where
+// an update rule finds it. Works on every CPU; see tile_update.h for where the
+// gradient never leaves the registers.
 
 namespace tamer {
 

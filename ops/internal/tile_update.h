@@ -16,9 +16,10 @@
 
 namespace tamer {
 
-// A panel of this depth fills a core's own cache: oneDNN's blocking of the
-// depth is worth more.
-constexpr int64_t kDeepestTile = 2048;
+// Depths of products up to which tiles are the fastest. In FP32 oneDNN's blocks
+// are worth more beyond than what is saved by never storing a gradient; BF16's
+// factors would be rounded anew for each block.
+constexpr int64_t kDeepestTile = 256, kDeepestTileOfPairs = 2048;
 
 inline int64_t TotalDepth(const GradientShape& shape) {
   int64_t depth = 0;
@@ -36,7 +37,9 @@ struct UpdatedMatrix {
 };
 
 inline bool CanTile(const GradientShape& shape) {
-  return TotalDepth(shape) <= kDeepestTile && HasTiles(shape.precision == BF16);
+  const bool bf16 = shape.precision == BF16;
+  return TotalDepth(shape) <= (bf16 ? kDeepestTileOfPairs : kDeepestTile) &&
+         HasTiles(bf16);
 }
 
 #if TAMER_TILES
@@ -153,7 +156,7 @@ class GradientFactors {
 
   // Elements of memory for any thread.
   static int64_t Elements(const GradientShape& shape) {
-    const int64_t rows = Kind::kPacked > 1 ? InLanes(shape.rows) : 0;
+    const int64_t rows = Kind::kPacked > 1 ? RowOfPairs(shape.rows) : 0;
     return Depth(shape) * (InLanes(Width(shape)) + rows);
   }
 
@@ -224,9 +227,16 @@ class GradientFactors {
     return CountZeros<Singles>(row, rows.size()) > rows.size() / 4;
   }
 
+  // Elements from one depth of packed a to the next: an odd number of lines. A
+  // tile reads a few numbers of each depth, and with a power of two between
+  // them they would meet in a few places of the first-level cache.
+  static int64_t RowOfPairs(int64_t rows) {
+    return (InLanes(rows) / kLanes | 1) * kLanes;
+  }
+
   // a as it lies, or in pairs the rows that this thread needs.
   void TakeA(IndexRange rows, Element* to) {
-    const int64_t stride = InLanes(rows.size());
+    const int64_t stride = RowOfPairs(rows.size());
     if constexpr (Kind::kPacked > 1) {
       strips_[num_strips_++] = {to - rows.begin, 1, stride, depth_};
     }
@@ -253,7 +263,7 @@ class GradientFactors {
   Element* const b_;
   Strip<Element> strips_[kMostStrips];
   int num_strips_ = 0;
-  int32_t kept_[kDeepestTile + kLanes];
+  int32_t kept_[kDeepestTileOfPairs + kLanes];
   int32_t* room_ = nullptr;  // kept_ if zeros are looked for
 };
 
