@@ -9,9 +9,11 @@
 namespace tamer {
 namespace {
 
-// Rows of a block: few enough that there are blocks for many threads, and all
-// the more as each block reads all of b.
-int64_t BlockHeight(int64_t rows) { return std::max<int64_t>(16, rows / 16); }
+// Rows of a block: many, as each block reads all of b, but so that there are
+// blocks for many threads.
+int64_t BlockHeight(int64_t rows) {
+  return std::clamp<int64_t>(rows / 16, 16, 128);
+}
 
 }  // namespace
 
@@ -60,6 +62,7 @@ GradientBlocks::GradientBlocks(const GradientShape& shape)
       blocks_.push_back(std::move(block));
     }
   }
+  team_ = std::min(team_, static_cast<int>(blocks_.size()));
   gradient_bytes_ = Aligned(std::min(k, height) * n * int64_t{sizeof(float)});
   part_bytes_ = gradient_bytes_ + Aligned(most);
 }

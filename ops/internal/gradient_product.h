@@ -69,7 +69,7 @@ class GradientBlocks {
 
   const GradientShape shape_;
   std::vector<Block> blocks_;
-  const int team_;  // threads at most: each has a part of scratch
+  int team_;  // threads at most: each has a part of scratch
   // A part of scratch: the gradient, then what the products need.
   int64_t gradient_bytes_ = 0, part_bytes_ = 0;
 };

@@ -16,10 +16,12 @@
 
 namespace tamer {
 
-// Depths of products up to which tiles are the fastest. In FP32 oneDNN's blocks
-// are worth more beyond than what is saved by never storing a gradient; BF16's
-// factors would be rounded anew for each block.
-constexpr int64_t kDeepestTile = 256, kDeepestTileOfPairs = 2048;
+// A panel deeper than this doesn't fit a core's own cache.
+constexpr int64_t kDeepestTile = 2048;
+// In FP32, of factors without zeros, oneDNN's blocks are worth more beyond this
+// depth than what is saved by never storing a gradient. BF16's would be rounded
+// anew for each block.
+constexpr int64_t kDeepestDenseTile = 256;
 
 inline int64_t TotalDepth(const GradientShape& shape) {
   int64_t depth = 0;
@@ -37,9 +39,7 @@ struct UpdatedMatrix {
 };
 
 inline bool CanTile(const GradientShape& shape) {
-  const bool bf16 = shape.precision == BF16;
-  return TotalDepth(shape) <= (bf16 ? kDeepestTileOfPairs : kDeepestTile) &&
-         HasTiles(bf16);
+  return TotalDepth(shape) <= kDeepestTile && HasTiles(shape.precision == BF16);
 }
 
 #if TAMER_TILES
@@ -136,23 +136,36 @@ struct UpdateSinks {
   }
 };
 
+// Whether it looks as if tiles of these rows had zeros to leave out, by the
+// middle depth of the first product.
+inline bool HasZeros(const GradientShape& shape, const KernelArgs& args,
+                     IndexRange rows) {
+  const float* a =
+      args.inputs[1].floats() + shape.terms[0].depth / 2 * shape.rows;
+  const __m512i magnitude = _mm512_set1_epi32(Singles::kMagnitude);
+  int64_t tiles = 0, blank = 0;
+  for (int64_t r = rows.begin; r + kRows <= rows.end; r += kRows, ++tiles) {
+    const __m512i values = _mm512_maskz_loadu_epi32((1 << kRows) - 1, a + r);
+    blank += _mm512_test_epi32_mask(values, magnitude) == 0;
+  }
+  return blank > tiles / 4;
+}
+
 // Packs the factors of a gradient for one thread.
 template <typename Kind>
 class GradientFactors {
  public:
   using Element = typename Kind::Element;
 
-  // Columns that are packed at a time.
+  // Columns that are packed at a time: of deep products a panel, which then
+  // meets all rows; others take so short that the parameter's order in memory
+  // counts for more.
   static int64_t Width(const GradientShape& shape) {
     const int64_t depth = Depth(shape);
-    // Deep products take long enough for a panel that stays in the first-level
-    // cache to pay; others for parameters in the order of memory.
     const int64_t width =
         depth > kDeep ? kPanel : BlockWidth(depth, shape.columns);
     return std::min(shape.columns, width);
   }
-
-  static constexpr int64_t kDeep = 256;
 
   // Elements of memory for any thread.
   static int64_t Elements(const GradientShape& shape) {
@@ -164,7 +177,9 @@ class GradientFactors {
                   IndexRange rows, Element* memory)
       : shape_(shape), args_(args), depth_(Depth(shape)), b_(memory) {
     TakeA(rows, memory + depth_ * InLanes(Width(shape)));
-    if (depth_ > kDeep ? HasZeros(rows) : Width(shape) >= kWorthASearch) {
+    // For each panel a search would take as long as a third of its tiles.
+    if (depth_ > kDeep ? HasZeros(shape, args, rows)
+                       : Width(shape) >= kWorthASearch) {
       room_ = kept_;
     }
   }
@@ -178,6 +193,8 @@ class GradientFactors {
   }
 
  private:
+  static constexpr int64_t kDeep = 256;
+
   static int64_t Depth(const GradientShape& shape) {
     int64_t depth = 0;
     for (const GradientShape::Term& term : shape.terms) {
@@ -219,14 +236,6 @@ class GradientFactors {
     }
   }
 
-  // Whether it looks as if a had zeros to leave out. Where a panel is walked at
-  // a time a search for each would take as long as a third of its tiles.
-  bool HasZeros(IndexRange rows) const {
-    const float* row = args_.inputs[1].floats() + rows.begin +
-                       shape_.terms[0].depth / 2 * shape_.rows;
-    return CountZeros<Singles>(row, rows.size()) > rows.size() / 4;
-  }
-
   // Elements from one depth of packed a to the next: an odd number of lines. A
   // tile reads a few numbers of each depth, and with a power of two between
   // them they would meet in a few places of the first-level cache.
@@ -263,7 +272,7 @@ class GradientFactors {
   Element* const b_;
   Strip<Element> strips_[kMostStrips];
   int num_strips_ = 0;
-  int32_t kept_[kDeepestTileOfPairs + kLanes];
+  int32_t kept_[kDeepestTile + kLanes];
   int32_t* room_ = nullptr;  // kept_ if zeros are looked for
 };
 
@@ -311,7 +320,13 @@ void TileUpdate(const GradientShape& shape, const KernelArgs& args,
   }
 }
 
+inline bool HasZeros(const GradientShape& shape, const KernelArgs& args) {
+  return tiles::HasZeros(shape, args, {0, shape.rows});
+}
+
 #else  // no tiles
+
+inline bool HasZeros(const GradientShape&, const KernelArgs&) { return false; }
 
 inline int64_t TileScratchBytes(const GradientShape&) { return 0; }
 template <typename Rule>

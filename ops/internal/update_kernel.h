@@ -127,6 +127,25 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeBlocked(const Common& common,
       scratch);
 }
 
+// The kernel of deep products in FP32: by tiles if there are zeros to leave
+// out.
+template <typename Rule, typename MakeRule>
+absl::StatusOr<std::unique_ptr<Kernel>> MakeDeep(const Common& common,
+                                                 const GradientShape& shape,
+                                                 const MakeRule& make_rule) {
+  TAMER_ASSIGN_OR_RETURN(std::unique_ptr<Kernel> blocked,
+                         MakeBlocked<Rule>(common, shape, make_rule));
+  std::unique_ptr<Kernel> tiled = MakeTiled<Rule>(common, shape, make_rule);
+  const int64_t scratch =
+      std::max(blocked->scratch_bytes(), tiled->scratch_bytes());
+  return MakeKernel(
+      [shape, blocked = std::move(blocked),
+       tiled = std::move(tiled)](const KernelArgs& args) {
+        return (HasZeros(shape, args) ? tiled : blocked)->Run(args);
+      },
+      scratch);
+}
+
 // The kernel that touches only the rows of tokens. Threads take columns, which
 // cuts the work evenly however often a token occurs.
 template <typename Rule, typename MakeRule>
@@ -174,8 +193,11 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeUpdate(
   if (settings.product(0).one_hot()) {
     return MakeRows<Rule>(common, shape, make_rule);
   }
-  if (CanTile(shape)) return MakeTiled<Rule>(common, shape, make_rule);
-  return MakeBlocked<Rule>(common, shape, make_rule);
+  if (!CanTile(shape)) return MakeBlocked<Rule>(common, shape, make_rule);
+  if (shape.precision == FP32 && TotalDepth(shape) > kDeepestDenseTile) {
+    return MakeDeep<Rule>(common, shape, make_rule);
+  }
+  return MakeTiled<Rule>(common, shape, make_rule);
 }
 
 }  // namespace tamer
