@@ -148,6 +148,29 @@ TEST(DenseTest, FixedVariablesAndZerosInSamples) {
   }
 }
 
+// A Scheduler may have more threads than there were when the plan was made.
+TEST(DenseTest, FixedVariablesOnMoreThreadsThanExpected) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  op::Dense dense;
+  dense.set_units(250);
+  for (Precision precision : {FP32, BF16}) {
+    if (precision == BF16 && !CpuHasBf16()) continue;
+    dense.set_precision(precision);
+    for (int m : {1, 10}) {
+      const std::vector<Value> values = {WithZeros(Random({m, 301}, 1)),
+                                         Random({301, 250}, 2, -0.1, 0.1),
+                                         Random({250}, 3)};
+      const auto alone = RunOp(dense, values, 0, 1, /*fixed_variables=*/true);
+      const auto together = RunOp(dense, values, 0, 1, /*fixed_variables=*/true,
+                                  /*threads=*/4);
+      ASSERT_TRUE(alone.ok() && together.ok());
+      EXPECT_EQ(alone->outputs[0].floats, together->outputs[0].floats);
+    }
+  }
+  omp_set_num_threads(before);
+}
+
 TEST(DenseTest, WithoutBias) {
   op::Dense dense;
   dense.set_units(4);

@@ -43,6 +43,11 @@ class Fuser {
   std::vector<bool> needed_;  // nodes
 };
 
+// Whether all that a node does is to change variables: an update.
+bool IsSink(const Node& node) {
+  return node.outputs.empty() && !node.Mutates().empty();
+}
+
 template <typename Params>
 const Params* Cast(const Node& node) {
   return node.params->GetDescriptor() == Params::descriptor()
@@ -114,11 +119,6 @@ void Fuser::FindNeeded() {
     for (ValueId input : InputsOf(id)) need(input);
     for (ValueId variable : node.variables) need(variable);
   }
-}
-
-// Whether a node only changes variables that it reads as inputs: an update.
-bool IsSink(const Node& node) {
-  return node.outputs.empty() && !node.op->Mutates(*node.params).empty();
 }
 
 // The needed nodes, updates as early as may be: after the last node that makes

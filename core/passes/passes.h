@@ -35,8 +35,8 @@ absl::StatusOr<Graph> Decode(const Graph& network, int64_t tokens);
 // The same graph with less to do, its outputs and variables unchanged: a
 // product of matrices that only an update reads goes into the update, a row sum
 // too; an activation's gradient into the product before it. Updates come as
-// early as may be. What nothing needs any more is left out. With BF16, products get that precision. Then Layout.
-// The last pass before a Plan is compiled.
+// early as may be. What nothing needs any more is left out. With BF16, products
+// get that precision. Then Layout. The last pass before a Plan is compiled.
 absl::StatusOr<Graph> Fuse(const Graph& graph, Precision precision = FP32);
 
 // The same graph with channels last in images where convolutions are, and nodes

@@ -28,7 +28,8 @@ class FixedMatmul : public Kernel {
         alone_(shape.m() * shape.k() * shape.n() < kWorthATeam),
         left_(scratch_.Reserve(
             kPairs ? shape.m() * depth_ * int64_t{sizeof(Element)} : 0)),
-        rooms_(scratch_.Reserve(TeamSize() * RoomBytes())),
+        team_(TeamSize()),
+        rooms_(scratch_.Reserve(team_ * RoomBytes())),
         packed_(depth_ * tiles::InLanes(shape.n()) *
                 static_cast<int64_t>(sizeof(Element))) {}
 
@@ -45,6 +46,8 @@ class FixedMatmul : public Kernel {
         PackPairs(args, OwnedPart(shape_.m(), thread, threads));
         TeamBarrier();
       }
+      threads = std::min(threads, team_);
+      if (thread >= threads) return;
       const tiles::Strip<Element> strip = {Left(args), depth_, 1, depth_};
       tiles::Factors<Element> factors = {
           &strip, 1,          static_cast<const Element*>(packed_.data()),
@@ -133,7 +136,9 @@ class FixedMatmul : public Kernel {
   const int64_t depth_;
   const bool alone_;
   Scratch scratch_;
-  const int64_t left_, rooms_;  // A in pairs; each thread's room
+  const int64_t left_;  // A in pairs
+  const int team_;      // threads at most: each has a room
+  const int64_t rooms_;
   Buffer packed_;
   bool prepared_ = false;
   bool from_the_right_ = false;

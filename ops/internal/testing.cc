@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -226,7 +227,8 @@ Value WithZeros(Value value) {
 
 absl::StatusOr<RunResult> RunOp(const OpParams& params,
                                 std::vector<Value> inputs, uint64_t step,
-                                int64_t batch, bool fixed_variables) {
+                                int64_t batch, bool fixed_variables,
+                                int threads) {
   const Op& op = OpOf(params);
   // Variables follow the inputs; Infer alone knows how many they are.
   std::vector<TensorType> types;
@@ -263,14 +265,25 @@ absl::StatusOr<RunResult> RunOp(const OpParams& params,
     result.outputs.push_back(std::move(value));
   }
   for (Value& value : result.outputs) out.push_back(value.view());
-  Buffer scratch(kernel->scratch_bytes());
-  if (scratch.bytes() > 0) std::memset(scratch.data(), 0xff, scratch.bytes());
+  // What stands behind its scratch is none of a kernel's business.
+  constexpr int64_t kGuard = 1 << 14;
+  Buffer scratch(kernel->scratch_bytes() + kGuard);
+  std::memset(scratch.data(), 0xff, scratch.bytes());
   KernelArgs args;
   args.inputs = in;
   args.outputs = out;
   args.scratch = scratch.data();
   args.step = step;
-  TAMER_RETURN_IF_ERROR(kernel->Run(args));
+  const int before = omp_get_max_threads();
+  if (threads > 0) omp_set_num_threads(threads);
+  const absl::Status status = kernel->Run(args);
+  omp_set_num_threads(before);
+  TAMER_RETURN_IF_ERROR(status);
+  const char* bytes = static_cast<const char*>(scratch.data());
+  const bool kept =
+      std::all_of(bytes + kernel->scratch_bytes(), bytes + scratch.bytes(),
+                  [](char byte) { return byte == '\xff'; });
+  EXPECT_TRUE(kept) << "it wrote behind its scratch";
   return result;
 }
 

@@ -42,11 +42,12 @@ struct RunResult {
 
 // Infers, compiles and runs the op whose parameters these are. `inputs` are the
 // node's inputs and then values for its variables. Outputs and scratch begin as
-// NaN, so what a kernel doesn't write shows.
+// NaN, so what a kernel doesn't write shows. With `threads` it runs on so many,
+// not on those that it was made for.
 absl::StatusOr<RunResult> RunOp(const OpParams& params,
                                 std::vector<Value> inputs, uint64_t step = 0,
-                                int64_t batch = 1,
-                                bool fixed_variables = false);
+                                int64_t batch = 1, bool fixed_variables = false,
+                                int threads = 0);
 
 // The op's Gradient, what it emits being run at once: the gradients at the
 // inputs (then variables) in `wanted`, from those at its first outputs.

@@ -136,15 +136,14 @@ struct UpdateSinks {
   }
 };
 
-// Whether it looks as if tiles of these rows had zeros to leave out, by the
-// middle depth of the first product.
-inline bool HasZeros(const GradientShape& shape, const KernelArgs& args,
-                     IndexRange rows) {
+// Whether it looks as if tiles had zeros to leave out, by the middle depth of
+// the first product.
+inline bool HasZeros(const GradientShape& shape, const KernelArgs& args) {
   const float* a =
       args.inputs[1].floats() + shape.terms[0].depth / 2 * shape.rows;
   const __m512i magnitude = _mm512_set1_epi32(Singles::kMagnitude);
   int64_t tiles = 0, blank = 0;
-  for (int64_t r = rows.begin; r + kRows <= rows.end; r += kRows, ++tiles) {
+  for (int64_t r = 0; r + kRows <= shape.rows; r += kRows, ++tiles) {
     const __m512i values = _mm512_maskz_loadu_epi32((1 << kRows) - 1, a + r);
     blank += _mm512_test_epi32_mask(values, magnitude) == 0;
   }
@@ -178,7 +177,7 @@ class GradientFactors {
       : shape_(shape), args_(args), depth_(Depth(shape)), b_(memory) {
     TakeA(rows, memory + depth_ * InLanes(Width(shape)));
     // For each panel a search would take as long as a third of its tiles.
-    if (depth_ > kDeep ? HasZeros(shape, args, rows)
+    if (depth_ > kDeep ? HasZeros(shape, args)
                        : Width(shape) >= kWorthASearch) {
       room_ = kept_;
     }
@@ -320,9 +319,7 @@ void TileUpdate(const GradientShape& shape, const KernelArgs& args,
   }
 }
 
-inline bool HasZeros(const GradientShape& shape, const KernelArgs& args) {
-  return tiles::HasZeros(shape, args, {0, shape.rows});
-}
+using tiles::HasZeros;
 
 #else  // no tiles
 

@@ -124,7 +124,6 @@ Json RunJob(const std::string& name, const Options& options) {
     std::shared_ptr<const Dataset> digits;
     if (!options.digits.empty()) digits = ReadDigits(options.digits);
     Stepper stepper(job, options.threads, digits.get());
-    digits = nullptr;
     speed = Speed([&] { stepper.Step(); }, job.batch, options.seconds);
   }
   Json json;

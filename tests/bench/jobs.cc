@@ -101,16 +101,17 @@ void ForEachJob(const Use& use) {
 }
 
 std::vector<Minibatch> Minibatches(const Dataset& digits, int64_t batch) {
+  const FeatureScaling scaling = FeatureScaling::Fit(UNIT, digits);
   std::vector<Minibatch> minibatches(digits.size / batch);
-  const uint8_t* pixels = digits.bytes.data();
-  const int32_t* label = digits.labels.data();
+  int64_t row = 0;
   for (Minibatch& minibatch : minibatches) {
-    const int64_t n = batch * kPixels;
-    minibatch.features = Buffer(n * static_cast<int64_t>(sizeof(float)));
+    minibatch.features =
+        Buffer(batch * kPixels * static_cast<int64_t>(sizeof(float)));
     float* features = static_cast<float*>(minibatch.features.data());
-    for (int64_t i = 0; i < n; ++i) features[i] = *pixels++ / 255.0f;
-    minibatch.labels.assign(label, label + batch);
-    label += batch;
+    for (int64_t i = 0; i < batch; ++i, ++row) {
+      scaling.Apply(digits, row, features + i * kPixels);
+      minibatch.labels.push_back(digits.labels[row]);
+    }
   }
   return minibatches;
 }

@@ -13,8 +13,6 @@ import math
 import os
 import time
 
-import numpy
-
 from compare import torch_environment
 
 SETTING = {"threads": 1, "blas_threads": os.cpu_count(), "library": ""}
@@ -22,22 +20,11 @@ os.environ.update(torch_environment(SETTING, None))  # read when torch is import
 
 import torch
 
-from torch_jobs import Loss, LeanNesterov, cd1, mlp
+from torch_jobs import Loss, LeanNesterov, cd1, mlp, read_digits
 
 SIZES = [784, 500, 500, 2000, 10]
 DROPOUT = [0.25, 0.2, 0.2, 0.4]
 BATCH = 100
-
-
-def digits(folder, split):
-    def read(name, header):
-        return numpy.fromfile(f"{folder}/{split}-{name}-ubyte", "uint8")[header:]
-
-    pixels = read("images-idx3", 16).reshape(-1, SIZES[0])
-    return (
-        torch.from_numpy(pixels).float().div_(255),
-        torch.from_numpy(read("labels-idx1", 8)).long(),
-    )
 
 
 def pretrain(data, hidden, epochs):
@@ -90,7 +77,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(SETTING["threads"])
     torch.manual_seed(arguments.seed)
-    data, labels = digits(arguments.data, "train")
+    data, labels = read_digits(arguments.data, "train")
     net = mlp(SIZES, DROPOUT)
     dense = [m for m in net if isinstance(m, torch.nn.Linear)]
     began = time.monotonic()
@@ -106,7 +93,7 @@ def main():
     pretrained = time.monotonic()
     finetune(net, data, labels, arguments.finetune)
     ended = time.monotonic()
-    tests, answers = digits(arguments.data, "t10k")
+    tests, answers = read_digits(arguments.data, "t10k")
     with torch.no_grad():
         right = (net.eval()(tests).argmax(1) == answers).float().mean().item()
     print(

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 
+import numpy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,30 +28,28 @@ PIXELS, DIGITS = 784, 1000  # of a digit; how many of MNIST's are taken
 CHUNKS = 10  # the speed is the best of so many chunks of the time
 LEARNING_RATE, MOMENTUM = 0.02, 0.9
 PLAIN = "plain"
-
-
 digits_folder = None  # with MNIST's files; none: all data are made up
 
 
-def digits(batch):
-    """The first of MNIST's training digits in [0, 1], in minibatches."""
+def read_digits(folder, split, count=None):
+    """The first of MNIST's digits in [0, 1], or all, and which they are."""
 
-    def read(name, header):
-        with open(f"{digits_folder}/train-{name}-ubyte", "rb") as file:
-            file.seek(header)
-            return torch.frombuffer(bytearray(file.read(DIGITS * PIXELS)), dtype=torch.uint8)
+    def read(name, header, size):
+        path = f"{folder}/{split}-{name}-ubyte"
+        wanted = -1 if count is None else count * size
+        numbers = numpy.fromfile(path, "uint8", wanted, offset=header)
+        return torch.from_numpy(numbers)
 
-    pixels = read("images-idx3", 16).view(DIGITS, PIXELS).float() / 255
-    labels = read("labels-idx1", 8)[:DIGITS].long()
-    whole = DIGITS // batch * batch
-    return pixels[:whole].split(batch), labels[:whole].split(batch)
+    pixels = read("images-idx3", 16, PIXELS).view(-1, PIXELS)
+    return pixels.float().div_(255), read("labels-idx1", 8, 1).long()
 
 
 def make_data(batch, features):
     """Digits where there are any and a sample has as many numbers, else ten noisy
     prototypes in [0, 1); cut into minibatches, and which it is."""
     if digits_folder and features == PIXELS:
-        return digits(batch)
+        whole = DIGITS // batch * batch
+        return [x.split(batch) for x in read_digits(digits_folder, "train", whole)]
     labels = torch.randint(10, (BATCHES * batch,))
     data = torch.randint(2, (10, features)).float()[labels]
     data.lerp_(torch.rand_like(data), 0.5)
