@@ -3,6 +3,7 @@
 #include "core/base/parallel.h"
 #include "core/base/tensor.h"
 #include "ops/internal/activations.h"
+#include "ops/internal/fixed_row.h"
 #include "ops/internal/panels.h"
 #include "ops/internal/scratch.h"
 
@@ -22,10 +23,10 @@ TAMER_BEGIN_TILES
 template <typename Kind>
 class FixedMatmul : public Kernel {
  public:
-  explicit FixedMatmul(const MatmulShape& shape)
+  FixedMatmul(const MatmulShape& shape, bool alone)
       : shape_(shape),
         depth_(tiles::DepthOf<Kind>(shape.k())),
-        alone_(shape.m() * shape.k() * shape.n() < kWorthATeam),
+        alone_(alone),
         left_(scratch_.Reserve(
             kPairs ? shape.m() * depth_ * int64_t{sizeof(Element)} : 0)),
         team_(TeamSize()),
@@ -154,8 +155,10 @@ std::unique_ptr<Kernel> MakeFixedMatmul(const MatmulShape& shape) {
       shape.slope_of != op::LINEAR) {
     return nullptr;
   }
-  if (bf16) return std::make_unique<FixedMatmul<tiles::Pairs>>(shape);
-  return std::make_unique<FixedMatmul<tiles::Singles>>(shape);
+  const bool alone = shape.m() * shape.k() * shape.n() < kWorthATeam;
+  if (shape.m() == 1) return MakeFixedRow(shape, alone);
+  if (bf16) return std::make_unique<FixedMatmul<tiles::Pairs>>(shape, alone);
+  return std::make_unique<FixedMatmul<tiles::Singles>>(shape, alone);
 }
 
 #else

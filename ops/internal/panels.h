@@ -55,10 +55,10 @@ void PackLeft(const float* from, const MatrixView& view, int64_t depth,
   }
 }
 
-// B's rows, as many at a time as an element holds.
+// B's rows, as many at a time as an element holds, in panels of `wide` columns.
 template <typename Kind>
 void PackRight(const float* from, const MatrixView& view,
-               typename Kind::Element* to) {
+               typename Kind::Element* to, int64_t wide = kPanel) {
   const int64_t depth = DepthOf<Kind>(view.rows);
   const __m512 one = _mm512_set1_ps(1);
   const RowPrefetcher rows(from, view.rows, view.stride, view.columns);
@@ -68,7 +68,7 @@ void PackRight(const float* from, const MatrixView& view,
     const float* next = first + 1 < view.rows ? row + view.stride : nullptr;
     for (int i = 0; i < Kind::kPacked; ++i) rows.Enter(first + i);
     for (int64_t c = 0; c < view.columns; c += kLanes) {
-      typename Kind::Element* at = InPanels(to, depth, view.columns, d, c);
+      typename Kind::Element* at = InPanels(to, depth, view.columns, d, c, wide);
       PrefetchToWrite(at + kPackAhead);
       Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
                  MaskOf(view.columns - c), one, at);
@@ -115,7 +115,7 @@ struct StoreSink {
   // Row `row` of this tile: another core may have read what was there.
   template <int kR, int kC>
   TAMER_INLINE void Foresee(int row) const {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int c = 0; c < kC; ++c) {
       PrefetchToWrite(to + row * stride + c * kLanes);
     }
@@ -125,7 +125,7 @@ struct StoreSink {
   TAMER_INLINE void Take(const __m512 (&sum)[kR][kC]) const {
 #pragma GCC unroll 6
     for (int r = 0; r < kR; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
       for (int c = 0; c < kC; ++c) {
         _mm512_mask_storeu_ps(to + r * stride + c * kLanes,
                               c == kC - 1 ? last : 0xffff, sum[r][c]);

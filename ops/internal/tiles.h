@@ -138,7 +138,7 @@ TAMER_INLINE void Tile(const Strip<typename Kind::Element>* strips,
   __m512 sum[kR][kC];
 #pragma GCC unroll 6
   for (int r = 0; r < kR; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int c = 0; c < kC; ++c) sum[r][c] = _mm512_setzero_ps();
   }
   int foreseen = 0;
@@ -153,7 +153,7 @@ TAMER_INLINE void Tile(const Strip<typename Kind::Element>* strips,
       const Element* right = b + d * (kC * kLanes);
 #pragma GCC unroll 6
       for (int r = 0; r < kR; ++r) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
         for (int c = 0; c < kC; ++c) {
           sum[r][c] = Kind::MultiplyAdd(left[r * strip.row_step],
                                         right + c * kLanes, sum[r][c]);
@@ -177,12 +177,12 @@ struct Factors {
   int32_t* kept = nullptr;
 };
 
-// Where column `c` of packed depth `d` stands, in panels of 64 columns.
+// Where column `c` of packed depth `d` stands, in panels of `wide` columns.
 template <typename Element>
 Element* InPanels(Element* to, int64_t depth, int64_t columns, int64_t d,
-                  int64_t c) {
-  const int64_t panel = c / kPanel * kPanel;
-  const int64_t width = std::min<int64_t>(kPanel, InLanes(columns - panel));
+                  int64_t c, int64_t wide = kPanel) {
+  const int64_t panel = c / wide * wide;
+  const int64_t width = std::min<int64_t>(wide, InLanes(columns - panel));
   return to + panel * depth + d * width + (c - panel);
 }
 
