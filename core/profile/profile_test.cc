@@ -15,7 +15,9 @@ TEST(RooflineTest, MeasuresWhatCannotBeOtherwise) {
   const auto roofline = MeasureRoofline(registry, 1);
   ASSERT_TRUE(roofline.ok()) << roofline.status();
   EXPECT_GT(roofline->matmul_flops, 1e9);
+#ifndef TAMER_SANITIZED  // our loop is slower then, oneDNN isn't
   EXPECT_GT(roofline->fma_flops, roofline->matmul_flops / 2);
+#endif
   ASSERT_EQ(roofline->levels.size(), 4u);
   EXPECT_EQ(roofline->levels.back().name, "memory");
   for (size_t i = 0; i < 4; ++i) {
