@@ -9,7 +9,8 @@
 #include "ops/internal/tiles.h"
 
 // Factors of a product in the order that tiles read: the left one in rows, the
-// right one in panels of 64 columns, [depth, width] each, one behind the other.
+// right one in panels of 64 columns, for a single row up to 256, [depth, width]
+// each, one behind the other.
 // A depth is one number, or with BF16 a pair.
 
 #if TAMER_TILES
@@ -68,7 +69,8 @@ void PackRight(const float* from, const MatrixView& view,
     const float* next = first + 1 < view.rows ? row + view.stride : nullptr;
     for (int i = 0; i < Kind::kPacked; ++i) rows.Enter(first + i);
     for (int64_t c = 0; c < view.columns; c += kLanes) {
-      typename Kind::Element* at = InPanels(to, depth, view.columns, d, c, wide);
+      typename Kind::Element* at =
+          InPanels(to, depth, view.columns, d, c, wide);
       PrefetchToWrite(at + kPackAhead);
       Kind::Pack(row + c, next == nullptr ? nullptr : next + c,
                  MaskOf(view.columns - c), one, at);
