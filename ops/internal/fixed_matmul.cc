@@ -2,7 +2,6 @@
 
 #include "core/base/parallel.h"
 #include "core/base/tensor.h"
-#include "ops/internal/activations.h"
 #include "ops/internal/fixed_row.h"
 #include "ops/internal/panels.h"
 #include "ops/internal/scratch.h"
@@ -122,14 +121,7 @@ class FixedMatmul : public Kernel {
     float* c = args.outputs[0].floats() + column;
     const bool some = tiles::AllTiles<Kind>(factors, {0, shape_.m()},
                                             tiles::StoreSinks{c, shape_.n()});
-    if (!shape_.bias && shape_.activation == op::LINEAR) return some;
-    const float* bias =
-        shape_.bias ? args.inputs[2].floats() + column : nullptr;
-    for (int64_t r = 0; r < shape_.m(); ++r) {
-      float* row = c + r * shape_.n();
-      ActivatedSum(shape_.activation, shape_.slope, row, nullptr, bias,
-                   factors.columns, row);
-    }
+    ActivateSums(shape_, args, {column, column + factors.columns});
     return some;
   }
 

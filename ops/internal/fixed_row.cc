@@ -2,7 +2,6 @@
 
 #include "core/base/parallel.h"
 #include "core/base/tensor.h"
-#include "ops/internal/activations.h"
 #include "ops/internal/panels.h"
 #include "ops/internal/scratch.h"
 
@@ -29,27 +28,12 @@ int64_t WidthOfPanels(int64_t columns, int threads) {
   return tiles::InLanes((columns + panels - 1) / panels);
 }
 
-// A tile of `vectors` vectors, kC at most.
-template <typename Kind, bool kSome, int kC = kWidest>
-TAMER_INLINE void TileOfRow(const tiles::Strip<typename Kind::Element>& row,
-                            const tiles::Kept* kept, int vectors,
-                            const typename Kind::Element* b,
-                            const tiles::StoreSink& sink) {
-  if (vectors >= kC) {
-    return tiles::Tile<Kind, 1, kC, kSome>(&row, 1, kept, 0, b, sink);
-  }
-  if constexpr (kC > 1) {
-    TileOfRow<Kind, kSome, kC - 1>(row, kept, vectors, b, sink);
-  }
-}
-
 template <typename Kind>
 class FixedRow : public Kernel {
  public:
   FixedRow(const MatmulShape& shape, bool alone)
       : shape_(shape),
         depth_(tiles::DepthOf<Kind>(shape.k())),
-        alone_(alone),
         team_(alone ? 1 : TeamSize()),
         rooms_(scratch_.Reserve(team_ * RoomBytes())),
         packed_(depth_ * tiles::InLanes(shape.n()) * kBytes) {}
@@ -57,7 +41,7 @@ class FixedRow : public Kernel {
   absl::Status Run(const KernelArgs& args) override {
     if (panel_ == 0) Pack(args);
     from_the_right_ = !from_the_right_;
-    OnTeam(alone_, [&](int thread, int threads) {
+    OnTeam(team_ == 1, [&](int thread, int threads) {
       threads = std::min(threads, team_);
       if (thread >= threads) return;
       const int64_t panels = (shape_.n() + panel_ - 1) / panel_;
@@ -77,7 +61,8 @@ class FixedRow : public Kernel {
   // A thread's: A in pairs and what is found in it. A line lies between it and
   // the next one's.
   int64_t RoomBytes() const {
-    return LeftBytes() + Aligned(tiles::KeptRoom(depth_) * kBytes) +
+    return LeftBytes() +
+           Aligned(tiles::KeptRoom(depth_) * int64_t{sizeof(int32_t)}) +
            Buffer::kAlignment;
   }
   int64_t LeftBytes() const { return kPairs ? Aligned(depth_ * kBytes) : 0; }
@@ -117,21 +102,20 @@ class FixedRow : public Kernel {
   void MultiplyPanel(const KernelArgs& args, const tiles::Strip<Element>& row,
                      const tiles::Kept* kept, int64_t column) const {
     const int64_t columns = std::min(panel_, shape_.n() - column);
-    const int vectors = static_cast<int>(tiles::InLanes(columns) / kLanes);
+    const int64_t vectors = tiles::InLanes(columns) / kLanes;
     const Element* b =
         static_cast<const Element*>(packed_.data()) + column * depth_;
     float* c = args.outputs[0].floats() + column;
     const tiles::StoreSink sink = {c, shape_.n(),
                                    tiles::MaskOf((columns - 1) % kLanes + 1)};
     if (kept != nullptr) {
-      TileOfRow<Kind, true>(row, kept, vectors, b, sink);
+      tiles::TileOfWidth<Kind, 1, kWidest, true>(&row, 1, kept, 0, b, vectors,
+                                                 sink);
     } else {
-      TileOfRow<Kind, false>(row, nullptr, vectors, b, sink);
+      tiles::TileOfWidth<Kind, 1, kWidest, false>(&row, 1, nullptr, 0, b,
+                                                  vectors, sink);
     }
-    if (!shape_.bias && shape_.activation == op::LINEAR) return;
-    ActivatedSum(shape_.activation, shape_.slope, c, nullptr,
-                 shape_.bias ? args.inputs[2].floats() + column : nullptr,
-                 columns, c);
+    ActivateSums(shape_, args, {column, column + columns});
   }
 
   // A: in pairs, each thread makes its own sooner than it would get another's.
@@ -148,7 +132,6 @@ class FixedRow : public Kernel {
 
   const MatmulShape shape_;
   const int64_t depth_;
-  const bool alone_;
   const int team_;  // threads at most: each has a room
   Scratch scratch_;
   const int64_t rooms_;

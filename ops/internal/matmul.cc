@@ -182,7 +182,7 @@ class ColumnsMatmul : public HalvedMatmul {
     const int64_t m = shape.m(), k = shape.k(), n = shape.n();
     const int parts = 2 * shares_a_half_;
     const bool by_tiles = ByTiles(shape);
-    activates_ = by_tiles && (shape.bias || shape.activation != op::LINEAR);
+    sums_alone_ = by_tiles;
     for (int part = 0; part < parts; ++part) {
       const IndexRange range = OwnedPart(n, part, parts);
       if (range.size() == 0) continue;
@@ -203,11 +203,7 @@ class ColumnsMatmul : public HalvedMatmul {
         const float* own_bias =
             bias == nullptr ? nullptr : bias + columns.begin;
         Multiply(i, args, own_bias, c);
-        for (int64_t r = 0; activates_ && r < shape_.m(); ++r) {
-          float* row = c + r * shape_.n() + columns.begin;
-          ActivatedSum(shape_.activation, shape_.slope, row, nullptr, own_bias,
-                       columns.size(), row);
-        }
+        if (sums_alone_) ActivateSums(shape_, args, columns);
         for (int64_t r = 0; z != nullptr && r < shape_.m(); ++r) {
           const int64_t at = r * shape_.n() + columns.begin;
           MultiplyBySlope(shape_.slope_of, shape_.slope, c + at, z + at,
@@ -219,7 +215,7 @@ class ColumnsMatmul : public HalvedMatmul {
   }
 
  private:
-  bool activates_ = false;  // the products are sums alone
+  bool sums_alone_ = false;  // that is what products give, not activated
 };
 
 // C = A B: the halves of the inner dimension are multiplied apart and added.
@@ -329,6 +325,18 @@ std::unique_ptr<Kernel> NewMatmul(const MatmulShape& shape) {
 }
 
 }  // namespace
+
+void ActivateSums(const MatmulShape& shape, const KernelArgs& args,
+                  IndexRange columns) {
+  if (!shape.bias && shape.activation == op::LINEAR) return;
+  const float* bias =
+      shape.bias ? args.inputs[2].floats() + columns.begin : nullptr;
+  for (int64_t r = 0; r < shape.m(); ++r) {
+    float* row = args.outputs[0].floats() + r * shape.n() + columns.begin;
+    ActivatedSum(shape.activation, shape.slope, row, nullptr, bias,
+                 columns.size(), row);
+  }
+}
 
 absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
                                                    bool keep_argument) {

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "core/base/parallel.h"
 #include "core/op/op.h"
 #include "ops/internal/onednn.h"
 #include "proto/ops/dense.pb.h"
@@ -42,6 +43,12 @@ struct MatmulShape {
 // being added in a fixed order. So the bits don't depend on the threads.
 absl::StatusOr<std::unique_ptr<Kernel>> MakeMatmul(const MatmulShape& shape,
                                                    bool keep_argument);
+
+// Turns these columns of C, of whose products the sums stand in output 0, into
+// what the kernel makes of them: adds the bias, which is input 2, and
+// activates.
+void ActivateSums(const MatmulShape& shape, const KernelArgs& args,
+                  IndexRange columns);
 
 // A matrix of floats in memory, or its transpose, whose rows are `stride`
 // apart.

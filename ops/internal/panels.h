@@ -10,8 +10,7 @@
 
 // Factors of a product in the order that tiles read: the left one in rows, the
 // right one in panels of 64 columns, for a single row up to 256, [depth, width]
-// each, one behind the other.
-// A depth is one number, or with BF16 a pair.
+// each, one behind the other. A depth is one number, or with BF16 a pair.
 
 #if TAMER_TILES
 

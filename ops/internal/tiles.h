@@ -165,6 +165,21 @@ TAMER_INLINE void Tile(const Strip<typename Kind::Element>* strips,
   sink.template Take<kR, kC>(sum);
 }
 
+// A tile of `vectors` vectors in a row, kC at most.
+template <typename Kind, int kR, int kC, bool kSome, typename Sink>
+TAMER_INLINE void TileOfWidth(const Strip<typename Kind::Element>* strips,
+                              int num_strips, const Kept* kept, int64_t row,
+                              const typename Kind::Element* b, int64_t vectors,
+                              const Sink& sink) {
+  if (vectors >= kC) {
+    return Tile<Kind, kR, kC, kSome>(strips, num_strips, kept, row, b, sink);
+  }
+  if constexpr (kC > 1) {
+    TileOfWidth<Kind, kR, kC - 1, kSome>(strips, num_strips, kept, row, b,
+                                         vectors, sink);
+  }
+}
+
 // A product's factors, ready for tiles: b in panels of up to 64 columns, each
 // [depth, width], one behind the other.
 template <typename Element>
@@ -278,20 +293,9 @@ TAMER_INLINE void RowOfTiles(const Factors<typename Kind::Element>& factors,
   const int64_t left = factors.columns - column;
   if (left == 0) return;
   const auto sink = sink_at.At(row, column, MaskOf((left - 1) % kLanes + 1));
-  switch ((left + kLanes - 1) / kLanes) {
-    case 1:
-      return Tile<Kind, kR, 1, kSome>(factors.strips, factors.num_strips, kept,
-                                      row, b, sink);
-    case 2:
-      return Tile<Kind, kR, 2, kSome>(factors.strips, factors.num_strips, kept,
-                                      row, b, sink);
-    case 3:
-      return Tile<Kind, kR, 3, kSome>(factors.strips, factors.num_strips, kept,
-                                      row, b, sink);
-    default:
-      return Tile<Kind, kR, 4, kSome>(factors.strips, factors.num_strips, kept,
-                                      row, b, sink);
-  }
+  TileOfWidth<Kind, kR, kVectors, kSome>(factors.strips, factors.num_strips,
+                                         kept, row, b, InLanes(left) / kLanes,
+                                         sink);
 }
 
 // The same, without the depths at which these rows are zero, if there is room
